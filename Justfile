@@ -1,0 +1,27 @@
+# What CI runs is `just check`.
+set positional-arguments
+
+export PATH := justfile_directory() / ".venv/bin:" + env("PATH")
+
+# List the recipes.
+default:
+    @just --list
+
+# Everything that must hold: format, lint, layers, types, tests with branch coverage.
+check: lint test
+
+# Format, lint, layers, types.
+lint:
+    ruff format --check .
+    ruff check .
+    lint-imports
+    mypy
+
+# The tests, with branch coverage. Pass pytest arguments to narrow them.
+test *args:
+    pytest --cov --cov-report=term --cov-fail-under=90 "$@"
+
+# Put right what a tool can put right.
+fix:
+    ruff format .
+    ruff check --fix .

@@ -1,0 +1,1 @@
+"""What services ask of the world: Protocols, one subject a file."""

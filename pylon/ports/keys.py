@@ -1,0 +1,31 @@
+"""What services ask of the node's identity."""
+
+from typing import Protocol
+
+from pylon.model.event import Draft, Event
+from pylon.model.ids import PublicKey
+
+
+class Signer(Protocol):
+    """Holds the Nostr secret key and never shows it."""
+
+    @property
+    def public_key(self) -> PublicKey:
+        """The author of everything this signs."""
+        ...
+
+    def sign(self, draft: Draft) -> Event:
+        """Give a draft its author, id and signature (NIP-01)."""
+        ...
+
+    def encrypt(self, text: str, peer: PublicKey) -> str:
+        """Encrypt to `peer` (NIP-44 v2)."""
+        ...
+
+    def decrypt(self, payload: str, peer: PublicKey) -> str:
+        """Decrypt what `peer` sent, NIP-44 or NIP-04 by its shape; raise `Undecryptable`."""
+        ...
+
+    def encrypt_legacy(self, text: str, peer: PublicKey) -> str:
+        """Encrypt to `peer` in NIP-04, only ever in answer to NIP-04."""
+        ...
