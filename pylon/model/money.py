@@ -6,6 +6,7 @@ from typing import NewType
 Msat = NewType("Msat", int)
 
 MSAT_PER_SAT = 1000
+ZERO = Msat(0)
 
 
 class Network(StrEnum):

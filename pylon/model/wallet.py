@@ -6,7 +6,7 @@ from typing import TypeAlias
 from attrs import frozen
 
 from pylon.model.ids import NodeKey, PaymentHash, Preimage
-from pylon.model.money import Msat, Network
+from pylon.model.money import ZERO, Msat, Network
 
 
 @frozen
@@ -58,7 +58,7 @@ class InvoiceStatus:
 
     payment_hash: PaymentHash
     state: InvoiceState
-    paid: Msat = Msat(0)
+    paid: Msat = ZERO
     settle_deadline: int | None = None  # unix seconds by which a hold must be settled or cancelled
     cursor: int = 0
 
