@@ -1,0 +1,169 @@
+"""A job as its provider sees it: the facts that never change, and the states it passes through."""
+
+from enum import StrEnum
+from typing import TypeAlias
+
+from attrs import frozen
+
+from pylon.model.event import Event
+from pylon.model.ids import EventId, JobId, PaymentHash, PublicKey
+from pylon.model.inference import Prompt
+from pylon.model.money import ZERO, Msat, PayMode
+from pylon.model.wallet import IssuedInvoice
+
+
+class Encryption(StrEnum):
+    """How a request hid its inputs; the answer hides itself the same way."""
+
+    NONE = "none"
+    NIP44 = "nip44"
+    NIP04 = "nip04"
+
+
+class FeedbackStatus(StrEnum):
+    """The statuses of NIP-90 feedback (kind 7000)."""
+
+    PAYMENT_REQUIRED = "payment-required"
+    PROCESSING = "processing"
+    PARTIAL = "partial"
+    SUCCESS = "success"
+    ERROR = "error"
+
+
+@frozen
+class JobInput:
+    """One `i` tag. `type` is url, event, job or text (NIP-90); `prompt` is read as text."""
+
+    data: str
+    type: str = "text"
+    relay: str = ""
+    marker: str = ""
+
+
+@frozen
+class JobRequest:
+    """A NIP-90 request, read and decrypted: what a customer wants, nothing decided yet."""
+
+    id: JobId
+    kind: int
+    customer: PublicKey
+    created_at: int  # unix seconds, by the customer's clock
+    inputs: tuple[JobInput, ...] = ()
+    params: tuple[tuple[str, ...], ...] = ()  # (key, value, ...), in the order given
+    output: str | None = None
+    bid: Msat | None = None
+    providers: tuple[PublicKey, ...] = ()  # empty: a broadcast
+    relays: tuple[str, ...] = ()
+    topics: tuple[str, ...] = ()
+    pay: tuple[PayMode, ...] | None = None  # None: a stranger, who knows of no modes
+    encryption: Encryption = Encryption.NONE
+    expires_at: int | None = None
+    content: str = ""
+
+    def param(self, name: str) -> str | None:
+        """Return the first value of the first param called `name`."""
+        for key, *values in self.params:
+            if key == name and values:
+                return values[0]
+        return None
+
+
+@frozen
+class Job:
+    """Admitted work and its terms, fixed when it was admitted."""
+
+    id: JobId
+    request: Event
+    prompt: Prompt
+    backend: str
+    model: str
+    mode: PayMode
+    price: Msat  # whole sats; ZERO when the mode is free
+    encryption: Encryption
+    accepted_at: int  # unix seconds
+    offer_seconds: int  # how long an offer stands
+    work_seconds: int  # how long the work may take once it may start
+    streaming: bool = False  # the customer asked for partial results
+
+    @property
+    def customer(self) -> PublicKey:
+        """Who asked, and who alone may pay, cancel and read."""
+        return self.request.pubkey
+
+    @property
+    def kind(self) -> int:
+        """The request's kind; the result's is 1000 more."""
+        return self.request.kind
+
+
+@frozen
+class Received:
+    """Admitted and priced; its invoice is being made."""
+
+
+@frozen
+class Offered:
+    """The customer may pay until the invoice expires."""
+
+    invoice: IssuedInvoice
+
+
+@frozen
+class Working:
+    """To be computed by `deadline`; resumed after a restart."""
+
+    deadline: int
+    paid: PaymentHash | None = None
+
+
+@frozen
+class Finished:
+    """The signed result is stored and on its way to the relays."""
+
+    result: EventId
+    paid: PaymentHash | None = None
+
+
+@frozen
+class Settled:
+    """A relay has the result and the money, if any was asked, is ours."""
+
+    result: EventId
+    paid: PaymentHash | None = None
+
+
+@frozen
+class Refused:
+    """Turned away before any work, for a reason the customer was told."""
+
+    reason: str
+
+
+@frozen
+class Failed:
+    """Ended without an answer. What was paid is owed back."""
+
+    reason: str
+    paid: PaymentHash | None = None
+    owed: Msat = ZERO
+
+
+@frozen
+class Expired:
+    """Never paid in time."""
+
+    invoice: PaymentHash
+
+
+@frozen
+class Cancelled:
+    """Called off by its author. What was paid is owed back."""
+
+    invoice: PaymentHash | None = None
+    paid: PaymentHash | None = None
+    owed: Msat = ZERO
+
+
+JobState: TypeAlias = (
+    Received | Offered | Working | Finished | Settled | Refused | Failed | Expired | Cancelled
+)

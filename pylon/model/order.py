@@ -1,0 +1,159 @@
+"""A job as its buyer sees it: the facts that never change, and the states it passes through."""
+
+from typing import TypeAlias
+
+from attrs import frozen
+
+from pylon.model.event import Event
+from pylon.model.ids import EventId, JobId, NodeKey, PaymentHash, Preimage, PublicKey
+from pylon.model.money import ZERO, Msat, Network, PayMode
+
+
+@frozen
+class Order:
+    """What was asked, and the limits set on paying for it."""
+
+    id: JobId
+    request: Event
+    provider: PublicKey | None  # None: a broadcast, any provider may make an offer
+    max_price: Msat  # the most the answer may cost, fees apart
+    max_fee: Msat  # the most the payment may cost on top
+    network: Network  # invoices of any other are refused
+    auto_pay: bool
+    opened_at: int  # unix seconds
+    offer_seconds: int  # how long offers to a broadcast are collected
+    deadline: int  # unix seconds; after it an unpaid order fails and a paid one is disputed
+    encrypted: bool = False
+
+
+@frozen
+class Offer:
+    """One provider's demand for payment, read and checked against the order."""
+
+    provider: PublicKey
+    feedback: EventId  # the signed event that makes the offer: evidence
+    amount: Msat
+    bolt11: str
+    payment_hash: PaymentHash
+    node_key: NodeKey
+    expires_at: int  # unix seconds
+    mode: PayMode = PayMode.PREPAY
+
+
+@frozen
+class Answer:
+    """A provider's result, verified and readable."""
+
+    result: EventId
+    provider: PublicKey
+
+
+@frozen
+class Draft:
+    """Stored, its request not yet taken by a relay."""
+
+
+@frozen
+class Published:
+    """On the relays; offers are collected."""
+
+    offers: tuple[Offer, ...] = ()
+    window_ends: int | None = None  # unix seconds; set by the first offer to a broadcast
+
+
+@frozen
+class Chosen:
+    """One offer is picked and waits for a person's yes."""
+
+    offer: Offer
+    others: tuple[Offer, ...] = ()
+
+
+@frozen
+class Reserving:
+    """Amount and fee cap are being set aside in the budget."""
+
+    offer: Offer
+    others: tuple[Offer, ...] = ()
+
+
+@frozen
+class Paying:
+    """The wallet has been told to pay, or soon will be."""
+
+    offer: Offer
+    others: tuple[Offer, ...] = ()
+    answer: Answer | None = None  # an answer that overtook the wallet's word
+
+
+@frozen
+class Unknown:
+    """The payment's outcome is not known: it is looked up, never repeated."""
+
+    offer: Offer
+    since: int  # unix seconds
+    answer: Answer | None = None
+
+
+@frozen
+class Paid:
+    """The preimage is ours; the answer is awaited."""
+
+    offer: Offer
+    preimage: Preimage
+    fee: Msat
+
+
+@frozen
+class Done:
+    """Answered. `offer` is None for work that was given away."""
+
+    answer: Answer
+    offer: Offer | None = None
+    preimage: Preimage | None = None
+    fee: Msat = ZERO
+
+
+@frozen
+class Declined:
+    """Not paid, by the budget's or a person's decision."""
+
+    reason: str
+
+
+@frozen
+class NotServed:
+    """Ended without an answer and without a payment."""
+
+    reason: str
+
+
+@frozen
+class Disputed:
+    """Paid and not answered: the evidence is kept, and a late answer still counts."""
+
+    offer: Offer
+    preimage: Preimage
+    fee: Msat
+    reason: str
+
+
+@frozen
+class Withdrawn:
+    """Called off by its buyer before anything was paid."""
+
+
+OrderState: TypeAlias = (
+    Draft
+    | Published
+    | Chosen
+    | Reserving
+    | Paying
+    | Unknown
+    | Paid
+    | Done
+    | Declined
+    | NotServed
+    | Disputed
+    | Withdrawn
+)

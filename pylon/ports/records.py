@@ -1,0 +1,121 @@
+"""What services ask of the store: the state of machines, and the acts they have caused."""
+
+from collections.abc import Sequence
+from typing import Generic, Protocol, TypeVar
+
+from attrs import frozen
+
+from pylon.model.event import Event
+from pylon.model.ids import JobId
+
+F = TypeVar("F")  # facts: Job or Order
+S = TypeVar("S")  # state: JobState or OrderState
+
+
+@frozen
+class Record(Generic[F, S]):
+    """One machine as stored."""
+
+    id: JobId
+    facts: F
+    state: S
+    updated_at: int  # unix seconds
+
+
+@frozen
+class Row:
+    """An act in the outbox. `body` is JSON that only the desk that carries it out reads."""
+
+    seq: int
+    subject: JobId
+    desk: str  # which actor: cashier, worker, publisher, payer, accountant
+    kind: str  # the act's name
+    body: str
+
+
+@frozen
+class NewRow:
+    """An act on its way into the outbox."""
+
+    desk: str
+    kind: str
+    body: str
+
+
+@frozen
+class Change(Generic[F, S]):
+    """One step of one machine, to be stored whole or not at all."""
+
+    id: JobId
+    state: S
+    now: int  # unix seconds
+    facts: F | None = None  # given once, when the machine begins
+    peer: str = ""  # with `facts`: the customer of a job, the provider of an order
+    final: bool = False
+    due: int | None = None  # unix seconds at which time becomes news
+    acts: tuple[NewRow, ...] = ()
+    done: tuple[int, ...] = ()  # outbox rows that this news answers
+    evidence: tuple[Event, ...] = ()  # signed events to keep with the machine
+    key: str | None = None  # with `facts`: an idempotency key, unique in the store
+
+
+class Records(Protocol[F, S]):
+    """Remembers machines of one sort, jobs or orders, and their outbox.
+
+    Every method is one transaction: when it returns it has happened and will survive a crash. Any
+    may raise `StoreBusy` or `StoreFull`, and has then changed nothing.
+    """
+
+    async def load(self, ids: Sequence[JobId]) -> dict[JobId, Record[F, S]]:
+        """Return what is stored of the machines named."""
+        ...
+
+    async def save(self, changes: Sequence[Change[F, S]]) -> None:
+        """Store steps and their acts in one transaction; later changes of an id win.
+
+        A change with `facts` for an id that exists already is ignored whole, acts and all, and so
+        is one whose `key` is taken: beginning twice is beginning once.
+        """
+        ...
+
+    async def find_key(self, key: str) -> JobId | None:
+        """Return the machine that began with this idempotency key."""
+        ...
+
+    async def due(self, now: int) -> list[JobId]:
+        """Return the machines for which time has become news."""
+        ...
+
+    async def next_due(self) -> int | None:
+        """Return when time next becomes news (unix seconds)."""
+        ...
+
+    async def outbox(
+        self, desk: str, *, after: int = 0, limit: int = 256, subject: JobId | None = None
+    ) -> list[Row]:
+        """Return a desk's open acts in order, those with `seq` above `after`."""
+        ...
+
+    async def drop(self, seqs: Sequence[int]) -> None:
+        """Remove acts that have been carried out and need no news."""
+        ...
+
+    async def unfinished(self, *, peer: str | None = None) -> list[JobId]:
+        """Return machines that have not ended, oldest first."""
+        ...
+
+    async def recent(self, *, limit: int) -> list[Record[F, S]]:
+        """Return the machines changed last, newest first."""
+        ...
+
+    async def ended(self, phase: str) -> dict[str, int]:
+        """Count by peer the machines whose state is of the class named `phase`."""
+        ...
+
+    async def evidence(self, id_: JobId) -> list[Event]:
+        """Return the signed events kept with a machine, in the order they were kept."""
+        ...
+
+    async def version(self) -> int:
+        """Return a number that changes when any process has changed the store."""
+        ...
