@@ -57,6 +57,7 @@ class Change(Generic[F, S]):
     done: tuple[int, ...] = ()  # outbox rows that this news answers
     evidence: tuple[Event, ...] = ()  # signed events to keep with the machine
     key: str | None = None  # with `facts`: an idempotency key, unique in the store
+    alias: str | None = None  # a second name, such as the payment hash: `find` answers to it
 
 
 class Records(Protocol[F, S]):
@@ -78,8 +79,8 @@ class Records(Protocol[F, S]):
         """
         ...
 
-    async def find_key(self, key: str) -> JobId | None:
-        """Return the machine that began with this idempotency key."""
+    async def find(self, names: Sequence[str]) -> dict[str, JobId]:
+        """Return the machines known by these idempotency keys or aliases; others are left out."""
         ...
 
     async def due(self, now: int) -> list[JobId]:
@@ -108,8 +109,12 @@ class Records(Protocol[F, S]):
         """Return the machines changed last, newest first."""
         ...
 
-    async def ended(self, phase: str) -> dict[str, int]:
+    async def count(self, phase: str) -> dict[str, int]:
         """Count by peer the machines whose state is of the class named `phase`."""
+        ...
+
+    async def open_per_peer(self, peers: Sequence[str]) -> dict[str, int]:
+        """Count each peer's machines that have not ended; peers without any are left out."""
         ...
 
     async def evidence(self, id_: JobId) -> list[Event]:
