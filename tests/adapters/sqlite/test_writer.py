@@ -100,14 +100,16 @@ async def test_a_change_that_fails_takes_only_its_own_rows_with_it(tmp_path: Pat
             await writer.run(fail)
         caught.append(raised.value)
 
-    async with open_writer(tmp_path / "x.db", prepare=prepare) as writer:
-        async with trio.open_nursery() as nursery:
-            gate = await hold(writer, nursery)
-            nursery.start_soon(writer.run, partial(insert, 1))
-            nursery.start_soon(failing, writer)
-            nursery.start_soon(writer.run, partial(insert, 2))
-            await wait_all_blocked()
-            gate.open.set()
+    async with (
+        open_writer(tmp_path / "x.db", prepare=prepare) as writer,
+        trio.open_nursery() as nursery,
+    ):
+        gate = await hold(writer, nursery)
+        nursery.start_soon(writer.run, partial(insert, 1))
+        nursery.start_soon(failing, writer)
+        nursery.start_soon(writer.run, partial(insert, 2))
+        await wait_all_blocked()
+        gate.open.set()
 
     assert stored(tmp_path / "x.db") == [1, 2]
     assert len(caught) == 1
@@ -179,14 +181,16 @@ async def test_work_that_ends_the_shared_transaction_fails_its_group(tmp_path: P
 
 async def test_what_was_handed_over_is_written_before_the_end(tmp_path: Path) -> None:
     with trio.CancelScope() as scope:
-        async with open_writer(tmp_path / "x.db", prepare=prepare) as writer:
-            async with trio.open_nursery() as nursery:
-                gate = await hold(writer, nursery)
-                for n in range(600):  # more than one group
-                    nursery.start_soon(writer.run, partial(insert, n))
-                await wait_all_blocked()
-                scope.cancel()
-                gate.open.set()
+        async with (
+            open_writer(tmp_path / "x.db", prepare=prepare) as writer,
+            trio.open_nursery() as nursery,
+        ):
+            gate = await hold(writer, nursery)
+            for n in range(600):  # more than one group
+                nursery.start_soon(writer.run, partial(insert, n))
+            await wait_all_blocked()
+            scope.cancel()
+            gate.open.set()
 
     assert stored(tmp_path / "x.db") == list(range(600))
     assert not any(t.name.startswith("writer") for t in threading.enumerate())
