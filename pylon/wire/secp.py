@@ -13,6 +13,7 @@ from secp256k1 import secp256k1_ctx as _context
 
 from pylon.errors import BadSignature, Malformed
 from pylon.model.ids import NodeKey, PublicKey
+from pylon.wire import hexes
 
 _PARSED_KEYS: Final = 4096  # about 1 MB when full
 _SECRET_LENGTH: Final = 32
@@ -69,7 +70,7 @@ class KeyPair:
             Malformed: if `peer` is not a point of the curve.
         """
         shared = ffi.new("unsigned char[32]")
-        point = _parse_compressed(b"\x02" + _unhex(peer, 32))
+        point = _parse_compressed(b"\x02" + hexes.decode(peer, 32))
         lib.secp256k1_ecdh(_context, shared, point, self._secret, _copy_x, ffi.NULL)
         return bytes(ffi.buffer(shared))
 
@@ -124,7 +125,7 @@ def verify_ecdsa(node_key: NodeKey, digest: bytes, signature: bytes) -> bool:
     """
     _require_length(digest, 32)
     parsed = ffi.new("secp256k1_ecdsa_signature *")
-    point = _parse_compressed(_unhex(node_key, _COMPRESSED_LENGTH))
+    point = _parse_compressed(hexes.decode(node_key, _COMPRESSED_LENGTH))
     return bool(
         len(signature) == _SIGNATURE_LENGTH
         and lib.secp256k1_ecdsa_signature_parse_compact(_context, parsed, signature)
@@ -143,7 +144,7 @@ def _copy_x(output: Any, x: Any, _y: Any, _data: Any) -> int:
 def _parse_xonly(public_key: PublicKey) -> Any:
     """Parse a key once; the same few authors sign most of what a node verifies."""
     parsed = ffi.new("secp256k1_xonly_pubkey *")
-    if not lib.secp256k1_xonly_pubkey_parse(_context, parsed, _unhex(public_key, 32)):
+    if not lib.secp256k1_xonly_pubkey_parse(_context, parsed, hexes.decode(public_key, 32)):
         raise Malformed("not a public key")
     return parsed
 
@@ -159,17 +160,6 @@ def _compress(point: Any) -> str:
     output, length = ffi.new("unsigned char[33]"), ffi.new("size_t *", _COMPRESSED_LENGTH)
     lib.secp256k1_ec_pubkey_serialize(_context, output, length, point, lib.SECP256K1_EC_COMPRESSED)
     return bytes(ffi.buffer(output)).hex()
-
-
-def _unhex(text: str, length: int) -> bytes:
-    """Read exactly `length` bytes of lower-case hex."""
-    try:
-        raw = bytes.fromhex(text)
-    except ValueError:
-        raise Malformed("not hex") from None
-    if len(raw) != length or raw.hex() != text:
-        raise Malformed("not lower-case hex of the right length")
-    return raw
 
 
 def _require_length(data: bytes, length: int) -> None:
