@@ -1,0 +1,154 @@
+"""The actor that computes answers: as many at once as the backends have slots."""
+
+import logging
+from collections.abc import Mapping
+
+import trio
+from attrs import define, field, frozen
+
+from pylon.core.job_machine import Run, StopWork, WorkFailed
+from pylon.core.mail import AboutJob, Mail, WorkDone
+from pylon.core.outbox import WORKER
+from pylon.errors import BackendUnavailable, GenerationFailed
+from pylon.model.ids import JobId
+from pylon.model.inference import BackendHealth, Completion
+from pylon.model.job import Job
+from pylon.ports.channels import Cell, Hint
+from pylon.ports.clock import Clock
+from pylon.ports.inference import Backend
+from pylon.ports.outbox import OutboxReader, entry_of
+from pylon.ports.records import Records, Row
+
+log = logging.getLogger(__name__)
+
+TRIES = 3
+FIRST_RETRY_SECONDS = 1.0
+PARTIAL_SECONDS = 0.25  # pieces are gathered this long before they are told
+
+
+@frozen
+class Partial:
+    """A piece of an answer in the making; `number` orders the pieces of one job from 0."""
+
+    job: Job
+    number: int
+    text: str
+
+
+@define
+class Worker:
+    """Carry out `Run` and `StopWork`.
+
+    A run that is cut off by a crash or a shutdown stays in the outbox and starts again with the
+    process; its deadline, set when work began, does not move.
+    """
+
+    records: Records[Job, object]
+    backends: Mapping[str, Backend]
+    healths: Cell[tuple[BackendHealth, ...]]
+    clock: Clock
+    hint: Hint
+    mail: trio.MemorySendChannel[Mail]
+    partials: trio.MemorySendChannel[Partial]
+    _running: dict[JobId, trio.CancelScope] = field(factory=dict, init=False)
+    _slots: dict[str, trio.CapacityLimiter] = field(factory=dict, init=False)
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Work until cancelled."""
+        reader = OutboxReader(self.records, WORKER)
+        async with trio.open_nursery() as nursery:
+            task_status.started()
+            while True:
+                await self._take(nursery, await reader.take())
+                await self.hint.wait()
+
+    async def _take(self, nursery: trio.Nursery, rows: list[Row]) -> None:
+        jobs = await self.records.load([row.subject for row in rows])
+        stopped = {row.subject for row in rows if isinstance(entry_of(row), StopWork)}
+        over: list[int] = []
+        for row in rows:
+            match entry_of(row):
+                case Run(deadline) if row.subject not in stopped and row.subject in jobs:
+                    nursery.start_soon(self._work, jobs[row.subject].facts, row.seq, deadline)
+                case Run() | StopWork():
+                    over.append(row.seq)
+                    if row.subject in self._running:
+                        self._running[row.subject].cancel()
+                case _:
+                    continue
+        if over:
+            await self.records.drop(over)
+
+    async def _work(self, job: Job, seq: int, deadline: int) -> None:
+        with trio.CancelScope() as scope:
+            self._running[job.id] = scope
+            try:
+                async with self._limiter(job.backend):
+                    news = await self._answer(job, seq, deadline)
+                await self.mail.send(news)
+            finally:
+                del self._running[job.id]
+        if scope.cancelled_caught:
+            await self.records.drop([seq])
+
+    def _limiter(self, backend: str) -> trio.CapacityLimiter:
+        slots = next((h.slots for h in self.healths.value if h.backend == backend), 1)
+        limiter = self._slots.setdefault(backend, trio.CapacityLimiter(slots))
+        limiter.total_tokens = max(1, slots)
+        return limiter
+
+    async def _answer(self, job: Job, seq: int, deadline: int) -> Mail:
+        """Try a few times: a paid job is worth a second try, but not the customer's whole day."""
+        backend = self.backends.get(job.backend)
+        if backend is None:
+            reason = f"{job.backend} is no longer configured here"
+            return AboutJob(job.id, WorkFailed(reason), done=(seq,))
+        delay, reason = FIRST_RETRY_SECONDS, "the work took too long"
+        for _ in range(TRIES):
+            try:
+                with trio.fail_after(max(0.0, deadline - self.clock.now())):
+                    return WorkDone(job.id, await self._generate(backend, job), done=(seq,))
+            except trio.TooSlowError:
+                break
+            except (BackendUnavailable, GenerationFailed) as exc:
+                reason = str(exc)
+                log.warning("job %s: %s", job.id[:8], exc)
+            await self.clock.sleep_until(self.clock.now() + delay)
+            delay *= 2
+        return AboutJob(job.id, WorkFailed(reason), done=(seq,))
+
+    async def _generate(self, backend: Backend, job: Job) -> Completion:
+        async with backend.generate(job.prompt) as generation:
+            if job.streaming:
+                teller = _Teller(job, self.partials)
+                async for piece in generation:
+                    teller.add(piece)
+                teller.flush()
+            return await generation.completion()
+
+
+@define
+class _Teller:
+    """Gather pieces and tell of them at a readable pace; a busy channel only delays."""
+
+    job: Job
+    partials: trio.MemorySendChannel[Partial]
+    _text: str = field(default="", init=False)
+    _number: int = field(default=0, init=False)
+    _told_at: float = field(factory=trio.current_time, init=False)
+
+    def add(self, piece: str) -> None:
+        self._text += piece
+        if trio.current_time() - self._told_at >= PARTIAL_SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        if not self._text:
+            return
+        try:
+            self.partials.send_nowait(Partial(self.job, self._number, self._text))
+        except trio.WouldBlock:
+            return
+        self._number += 1
+        self._text = ""
+        self._told_at = trio.current_time()
