@@ -50,7 +50,7 @@ class Change(Generic[F, S]):
     state: S
     now: int  # unix seconds
     facts: F | None = None  # given once, when the machine begins
-    peer: str = ""  # with `facts`: the customer of a job, the provider of an order
+    peer: str = ""  # the customer of a job, the provider of an order; empty leaves what is stored
     final: bool = False
     due: int | None = None  # unix seconds at which time becomes news
     acts: tuple[NewRow, ...] = ()
