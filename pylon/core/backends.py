@@ -77,17 +77,24 @@ def combine(*, backend: str | None, model: str | None) -> Wanted:
     return Wanted(first.backend or second.backend, second.model or first.model)
 
 
-def choose(preference: Sequence[str], healths: Sequence[BackendHealth], wanted: Wanted) -> Choice:
+def choose(
+    preference: Sequence[str],
+    healths: Sequence[BackendHealth],
+    wanted: Wanted,
+    *,
+    default_model: str = "",
+) -> Choice:
     """Pick the first backend, in order of preference, that can serve what is wanted now.
 
-    Backends missing from `preference` come last. Without a wanted model it is the backend's first.
+    Backends missing from `preference` come last. A job that names no model gets `default_model`
+    from a backend that has it, and otherwise the first the backend lists.
     """
     ranks = {name: rank for rank, name in enumerate(preference)}
     ordered = sorted(healths, key=lambda health: ranks.get(health.backend, len(ranks)))
     of_backend = [h for h in ordered if wanted.backend in (None, h.backend)]
     for health in of_backend:
         if health.available and (wanted.model is None or find_model(health, wanted.model)):
-            return Chosen(health.backend, _model_of(health, wanted.model))
+            return Chosen(health.backend, _model_of(health, wanted.model or default_model))
     return _refuse(ordered, of_backend, wanted)
 
 
@@ -106,10 +113,9 @@ def _contradict(one: str | None, other: str | None) -> bool:
     return one is not None and other is not None and one != other
 
 
-def _model_of(health: BackendHealth, wanted: str | None) -> str | None:
-    if wanted is not None:
-        return find_model(health, wanted)
-    return health.models[0] if health.models else None
+def _model_of(health: BackendHealth, liked: str) -> str | None:
+    found = find_model(health, liked)
+    return found or next(iter(health.models), None)
 
 
 def _plain(model: str) -> str:
