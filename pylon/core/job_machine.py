@@ -33,6 +33,7 @@ from pylon.model.money import ZERO, Msat, PayMode
 from pylon.model.wallet import IssuedInvoice
 
 PAYMENT_GRACE_SECONDS = 60  # an invoice paid in its last second is still seen in time
+DELIVERY_SECONDS = 86_400  # how long relays that say nothing are waited for
 
 # News: what can happen to a job.
 
@@ -190,14 +191,14 @@ def advance(job: Job, state: JobState, news: News, now: int) -> Step:
     """Apply `news`, heard at `now` (unix seconds), to `state`. Total: it never raises."""
     match state:
         case Received():
-            return _received(job, state, news)
+            return _received(job, state, news, now)
         case Offered():
             return _offered(job, state, news, now)
         case Working():
             return _working(job, state, news, now)
         case Finished():
-            return _finished(job, state, news)
-        case Settled() | Refused() | Failed() | Expired() | Cancelled():
+            return _finished(job, state, news, now)
+        case _:
             return _ended(job, state, news)
 
 
@@ -210,6 +211,8 @@ def due(job: Job, state: JobState) -> int | None:
             return invoice.expires_at + PAYMENT_GRACE_SECONDS
         case Working(deadline):
             return deadline
+        case Finished(give_up_at=give_up_at):
+            return give_up_at
         case _:
             return None
 
@@ -219,14 +222,14 @@ def is_final(state: JobState) -> bool:
     return isinstance(state, Settled | Refused | Failed | Expired | Cancelled)
 
 
-def _received(job: Job, state: Received, news: News) -> Step:
+def _received(job: Job, state: Received, news: News, now: int) -> Step:
     match news:
         case InvoiceMade(invoice):
             said = Say(FeedbackStatus.PAYMENT_REQUIRED, invoice=invoice)
             return Step(Offered(invoice), (said,))
         case InvoiceImpossible(reason):
             return _fail(job, reason, paid=None)
-        case TimePassed():
+        case TimePassed() if now >= job.accepted_at + job.offer_seconds:
             return _fail(job, "the wallet made no invoice in time", paid=None)
         case CancelAsked():
             return Step(Cancelled())
@@ -257,7 +260,8 @@ def _working(job: Job, state: Working, news: News, now: int) -> Step:
     match news:
         case Answered(result):
             done = Say(FeedbackStatus.SUCCESS)
-            return Step(Finished(result.id, state.paid), (Deliver(result), done))
+            finished = Finished(result.id, state.paid, give_up_at=now + DELIVERY_SECONDS)
+            return Step(finished, (Deliver(result), done))
         case WorkFailed(reason):
             return _fail(job, reason, paid=state.paid)
         case TimePassed() if now >= state.deadline:
@@ -271,13 +275,15 @@ def _working(job: Job, state: Working, news: News, now: int) -> Step:
             return Step(state)
 
 
-def _finished(job: Job, state: Finished, news: News) -> Step:
+def _finished(job: Job, state: Finished, news: News, now: int) -> Step:
     match news:
         case Published(event_id) if event_id == state.result:
             credit = () if state.paid is None else (Credit(state.paid, job.price),)
             return Step(Settled(state.result, state.paid), credit)
         case Undeliverable(event_id, reason) if event_id == state.result:
             return _fail(job, f"no relay takes the result: {reason}", paid=state.paid)
+        case TimePassed() if now >= state.give_up_at:
+            return _fail(job, "no relay took the result in time", paid=state.paid)
         case _:
             return Step(state)
 

@@ -78,12 +78,16 @@ class ResultHeard:
 
 @frozen
 class Approved:
-    """A person said yes to the chosen offer."""
+    """A person said yes to the offer of this payment hash."""
+
+    payment_hash: PaymentHash
 
 
 @frozen
 class Denied:
-    """A person said no to the chosen offer."""
+    """A person said no to the offer of this payment hash."""
+
+    payment_hash: PaymentHash
 
 
 @frozen
@@ -237,7 +241,7 @@ def advance(order: Order, state: OrderState, news: News, now: int) -> Step:
             return _paying(order, state, news, now)
         case Paid() | Disputed():
             return _paid(order, state, news, now)
-        case Done() | Declined() | NotServed() | Withdrawn():
+        case _:
             return Step(state)
 
 
@@ -288,14 +292,12 @@ def _open_at(
     order: Order, state: Draft | Published, failures: Mapping[PublicKey, int], now: int
 ) -> Step:
     match state:
-        case Published(offers=offers, window_ends=int(ends)) if offers and now >= ends:
+        case Draft() if now >= order.deadline:
+            return Step(NotServed("no relay took the request in time"))
+        case Published() if now >= order.deadline:
+            return Step(NotServed("no provider answered in time"), (PublishCancel(),))
+        case Published(offers=offers, window_ends=int(ends)) if now >= ends:
             return _choose(order, offers, failures, now)
-        case _ if now >= order.deadline:
-            reached = isinstance(state, Published)
-            reason = (
-                "no provider answered in time" if reached else "no relay took the request in time"
-            )
-            return Step(NotServed(reason), (PublishCancel(),) if reached else ())
         case _:
             return Step(state)
 
@@ -306,17 +308,25 @@ def _is_acceptable(order: Order, offer: Offer, now: int) -> bool:
         order.provider in (None, offer.provider)
         and 0 < offer.amount <= order.max_price
         and now + EXPIRY_MARGIN_SECONDS <= offer.expires_at
+        and now < order.deadline
     )
 
 
 def _collect(order: Order, state: Draft | Published, offer: Offer, now: int) -> Step:
-    """Keep a provider's first offer; a targeted order needs no window."""
+    """Keep a provider's first offer; a targeted order needs no window.
+
+    A payment hash offered before is somebody else's invoice, copied.
+    """
     if order.provider is not None:
         return _pick(order, offer, ())
     if isinstance(state, Draft):
         return Step(Published((offer,), now + order.offer_seconds))
     offers = state.offers
-    if any(known.provider == offer.provider for known in offers) or len(offers) >= MAX_OFFERS:
+    taken = any(
+        offer.provider == known.provider or offer.payment_hash == known.payment_hash
+        for known in offers
+    )
+    if taken or len(offers) >= MAX_OFFERS:
         return Step(state)
     return Step(Published((*offers, offer), state.window_ends or now + order.offer_seconds))
 
@@ -354,16 +364,18 @@ def _reserve(order: Order, offer: Offer, others: tuple[Offer, ...]) -> Step:
 
 
 def _chosen(order: Order, state: Chosen, news: News, now: int) -> Step:
+    offer = state.offer
     match news:
-        case Approved() if _is_acceptable(order, state.offer, now):
-            return _reserve(order, state.offer, state.others)
-        case Approved():
-            return Step(NotServed("the offer expired before it was approved"), (PublishCancel(),))
-        case Denied():
+        case Approved(payment_hash) if payment_hash == offer.payment_hash:
+            if not _is_acceptable(order, offer, now):
+                reason = "the offer expired before it was approved"
+                return Step(NotServed(reason), (PublishCancel(),))
+            return _reserve(order, offer, state.others)
+        case Denied(payment_hash) if payment_hash == offer.payment_hash:
             return Step(Declined("not approved"), (PublishCancel(),))
-        case ErrorHeard(provider, reason) if provider == state.offer.provider:
+        case ErrorHeard(provider, reason) if provider == offer.provider:
             return _next_offer(order, state.others, reason, now)
-        case ResultHeard(answer) if answer.provider == state.offer.provider:
+        case ResultHeard(answer) if answer.provider == offer.provider:
             return Step(Done(answer))
         case CancelAsked():
             return Step(Withdrawn(), (PublishCancel(),))
@@ -375,17 +387,23 @@ def _chosen(order: Order, state: Chosen, news: News, now: int) -> Step:
 
 def _reserving(order: Order, state: Reserving, news: News, now: int) -> Step:
     offer = state.offer
+    release = Release(offer.payment_hash)
     match news:
         case BudgetReserved(payment_hash) if payment_hash == offer.payment_hash:
             if not _is_acceptable(order, offer, now):
                 step = _next_offer(order, state.others, "the offer expired", now)
-                return evolve(step, acts=(Release(payment_hash), *step.acts))
+                return evolve(step, acts=(release, *step.acts))
             pay = Pay(offer.bolt11, payment_hash, order.max_fee)
             return Step(Paying(offer, state.others), (pay,))
         case BudgetExceeded(payment_hash, reason) if payment_hash == offer.payment_hash:
             return Step(Declined(reason), (PublishCancel(),))
+        case ErrorHeard(provider, reason) if provider == offer.provider:
+            step = _next_offer(order, state.others, reason, now)
+            return evolve(step, acts=(release, *step.acts))
         case ResultHeard(answer) if answer.provider == offer.provider:
-            return Step(Done(answer), (Release(offer.payment_hash),))
+            return Step(Done(answer), (release,))
+        case CancelAsked():
+            return Step(Withdrawn(), (release, PublishCancel()))
         case _:
             return Step(state)
 
@@ -398,6 +416,8 @@ def _paying(order: Order, state: Paying | Unknown, news: News, now: int) -> Step
             if state.answer is not None:
                 return Step(Done(state.answer, offer, preimage, fee), (spend,))
             return Step(Paid(offer, preimage, fee), (spend,))
+        case PaymentRefused(payment_hash) if payment_hash == offer.payment_hash and state.answer:
+            return Step(Done(state.answer), (Release(payment_hash),))
         case PaymentRefused(payment_hash, reason) if payment_hash == offer.payment_hash:
             others = state.others if isinstance(state, Paying) else ()
             step = _next_offer(order, others, f"payment failed: {reason}", now)

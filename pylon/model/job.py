@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import TypeAlias
 
-from attrs import frozen
+from attrs import field, frozen
 
 from pylon.model.event import Event
 from pylon.model.ids import EventId, JobId, PaymentHash, PublicKey
@@ -122,6 +122,7 @@ class Finished:
 
     result: EventId
     paid: PaymentHash | None = None
+    give_up_at: int = field(kw_only=True)  # unix seconds; what no relay took by then has failed
 
 
 @frozen
