@@ -1,0 +1,44 @@
+"""Every command, with the line `pylon --help` shows for it; its module is imported when it is called."""
+
+from attrs import frozen
+from cyclopts import App, Group
+
+SELLING, BUYING, WALLET, RELAYS, MODELS, NODE = (
+    Group(name, sort_key=place)
+    for place, name in enumerate(("Selling", "Buying", "Wallet", "Relays", "Models", "Node"))
+)
+
+
+@frozen
+class Command:
+    """One command: where it is, and what is said about it. An alias is not shown."""
+
+    name: str
+    target: str  # module:attribute; an App or a function
+    help: str
+    group: Group
+    show: bool = True
+
+
+COMMANDS = (
+    Command(
+        "config",
+        "pylon.cli.config:app",
+        "Show the configuration and where it is.\n\n$ pylon config show",
+        NODE,
+    ),
+    Command("completion", "pylon.cli.completion:completion", "Complete commands with Tab.", NODE),
+    Command("version", "pylon.cli.version:version", "Show the version.", NODE),
+)
+
+
+def register(app: App) -> None:
+    """Give `app` every command, without importing any."""
+    for command in COMMANDS:
+        app.command(
+            command.target,
+            name=command.name,
+            help=command.help,
+            group=command.group,
+            show=command.show,
+        )

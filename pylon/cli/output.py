@@ -1,0 +1,154 @@
+"""The only place that prints: data on stdout, talk on stderr, nothing hostile on either.
+
+Text from outside passes through `clean` here, so no command can forget it. Colour appears only on
+a terminal, and NO_COLOR turns it off. rich is imported when something is drawn with it.
+"""
+
+import getpass
+import json
+import sys
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import contextmanager
+from typing import TextIO
+
+from pylon.errors import Misconfigured
+
+_SPACE = "\n\t"
+_REORDERING = "\u061c\u200e\u200f\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+_UNSAFE = {
+    code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in _SPACE
+} | {ord(mark): f"\\u{ord(mark):04x}" for mark in _REORDERING}
+
+Advance = Callable[[int], None]
+
+
+class ReaderGone(Exception):
+    """Whoever read our output has closed it: `pylon … | head`."""
+
+
+def clean(text: str) -> str:
+    r"""Make text from outside safe to show: no control character reaches the terminal.
+
+    Escapes, carriage returns, backspaces and marks that reorder text become visible, as `\x1b`.
+    """
+    return text.translate(_UNSAFE)
+
+
+def say(text: str, *, style: str = "") -> None:
+    """Tell a person something, on stderr. `style` is rich's, for a terminal."""
+    if style and sys.stderr.isatty():
+        _draw(clean(text), style, stderr=True)
+    else:
+        _write(sys.stderr, f"{clean(text)}\n")
+
+
+def data(text: str, *, style: str = "") -> None:
+    """Print what was asked for, on stdout."""
+    if style and sys.stdout.isatty():
+        _draw(clean(text), style, stderr=False)
+    else:
+        _write(sys.stdout, f"{clean(text)}\n")
+
+
+def stream(piece: str) -> None:
+    """Print a piece of an answer as it comes, without a new line."""
+    _write(sys.stdout, clean(piece))
+    flush()
+
+
+def emit(value: object, *, as_json: bool, text: str) -> None:
+    """Print a result: `value` as one JSON document for programs, or `text` for people."""
+    if as_json:
+        # Everything but ASCII is escaped, so what was hostile in there is so no more.
+        _write(sys.stdout, json.dumps(value, indent=2 if sys.stdout.isatty() else None) + "\n")
+    else:
+        data(text)
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print rows: drawn on a terminal, separated by tabs for programs."""
+    lines = [[clean(cell) for cell in row] for row in (columns, *rows)]
+    if sys.stdout.isatty():
+        _draw_table(lines)
+        return
+    for line in lines:
+        _write(sys.stdout, "\t".join(cell.translate(_ONE_CELL) for cell in line) + "\n")
+
+
+_ONE_CELL = {ord("\t"): " ", ord("\n"): " "}
+
+
+@contextmanager
+def progress(label: str, *, total: int | None = None) -> Generator[Advance]:
+    """Show how far long work has come, on a terminal; yields what to call with each step's size."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.console import Console  # noqa: PLC0415 - heavy
+    from rich.progress import Progress  # noqa: PLC0415 - heavy
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(clean(label), total=total)
+        yield lambda step: bar.advance(task, step)
+
+
+def is_interactive() -> bool:
+    """Say whether there is a person to ask."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def ask(question: str) -> str:
+    """Ask on stderr and read one line; raise `Misconfigured` at the end of the input."""
+    _write(sys.stderr, f"{clean(question)} ")
+    sys.stderr.flush()
+    line = sys.stdin.readline()
+    if not line:
+        raise Misconfigured("an answer was needed, and the input had ended")
+    return line.strip()
+
+
+def ask_secret(question: str) -> str:
+    """Ask on the terminal without showing the answer."""
+    try:
+        return getpass.getpass(f"{clean(question)} ", stream=sys.stderr)
+    except EOFError:
+        raise Misconfigured("an answer was needed, and the input had ended") from None
+
+
+def confirm(question: str) -> bool:
+    """Ask for a yes; anything else is a no."""
+    return ask(f"{question} [y/N]").lower() in ("y", "yes")
+
+
+def flush() -> None:
+    """Hand on what is buffered; raise `ReaderGone` when nobody reads."""
+    _write(sys.stdout, "", flush=True)
+
+
+def _write(file: TextIO, text: str, *, flush: bool = False) -> None:
+    try:
+        file.write(text)
+        if flush:
+            file.flush()
+    except BrokenPipeError:
+        raise ReaderGone from None
+    except UnicodeEncodeError:  # a terminal that knows less than UTF-8
+        file.write(text.encode("ascii", "backslashreplace").decode("ascii"))
+
+
+def _draw(text: str, style: str, *, stderr: bool) -> None:
+    from rich.console import Console  # noqa: PLC0415 - heavy
+
+    Console(stderr=stderr, highlight=False, soft_wrap=True).print(text, style=style, markup=False)
+
+
+def _draw_table(lines: list[list[str]]) -> None:
+    from rich.console import Console  # noqa: PLC0415 - heavy
+    from rich.table import Table  # noqa: PLC0415 - heavy
+    from rich.text import Text  # noqa: PLC0415 - heavy
+
+    head, *rows = lines
+    drawn = Table(*head, box=None, header_style="bold", pad_edge=False)
+    for row in rows:
+        drawn.add_row(*(Text(cell) for cell in row))
+    Console().print(drawn)
