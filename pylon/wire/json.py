@@ -61,13 +61,13 @@ def encode(value: Any) -> str:
 
 def _is_deeper(value: Any, limit: int) -> bool:
     """Walk level by level: recursion is what a hostile nesting is after."""
-    level = [value]
+    level: list[Any] = [[value]]
     for _ in range(limit + 1):
         level = [
             inner
             for outer in level
-            if isinstance(outer, list | dict)
             for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, list | dict)
         ]
         if not level:
             return False

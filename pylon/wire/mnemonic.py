@@ -34,7 +34,7 @@ def check(text: str) -> str:
     known = _word_list()
     for position, word in enumerate(words, start=1):
         if word not in known:
-            (nearest,) = get_close_matches(word, known, n=1, cutoff=0)
+            (nearest,) = get_close_matches(word[:32], known, n=1, cutoff=0)
             raise Misconfigured(
                 f"word {position}, {word[:32]!r}, is not in the English list of BIP-39: "
                 f"perhaps {nearest!r}?"
