@@ -1,6 +1,7 @@
 """What passes between the relay pool and whoever listens or publishes through it."""
 
 from enum import StrEnum
+from typing import TypeAlias
 
 from attrs import frozen
 
@@ -77,3 +78,41 @@ class RelayHealth:
     url: RelayUrl
     connected: bool
     detail: str = ""
+
+
+# What one relay connection tells the pool.
+
+
+@frozen
+class StoredSent:
+    """A relay has sent what it had stored for a subscription, or will not."""
+
+    relay: RelayUrl
+    want: Subscribe
+
+
+@frozen
+class CursorMoved:
+    """Nothing that a relay has for a subscription up to `cursor` (`created_at`) is missing.
+
+    True once all that the relay reported before this has been handed on.
+    """
+
+    relay: RelayUrl
+    subscription: str
+    cursor: int
+
+
+@frozen
+class SubscriptionRefused:
+    """A relay will not serve a subscription on this connection."""
+
+    relay: RelayUrl
+    subscription: str
+    reason: str
+
+
+RelayCommand: TypeAlias = Subscribe | Unsubscribe | Publish
+RelayReport: TypeAlias = (
+    Heard | PublishOutcome | StoredSent | CursorMoved | SubscriptionRefused | RelayHealth
+)

@@ -1,0 +1,425 @@
+"""One relay as seen from our end: what to send, what to believe, when to give it up.
+
+`advance` is a pure function of the session and the news. A session outlives connections: what is
+wanted and what is not yet published survive `Lost`, and are asked and sent again after `Opened`.
+
+Time comes with `TimePassed`, about once a second. The session counts seconds of its own, in which
+we were awake and listening: a laptop's sleep, a clock that is set, or a consumer that keeps us from
+reading make no relay look dead. After a jump it pings at once, because a connection that slept is
+suspect.
+
+NIP-42: the newest challenge counts, and is answered once something was refused for want of it, or
+where NIP-11 announces that something will be. What was refused is sent again after the relay's OK,
+never before, and not again for a refusal that authentication cannot lift.
+"""
+
+from typing import TypeAlias
+
+from attrs import evolve, field, frozen
+
+from pylon.core import relay_auth as auths
+from pylon.core import relay_publishing as publishing
+from pylon.core import relay_subscriptions as subscriptions
+from pylon.core.relay_auth import Auth
+from pylon.core.relay_publishing import Publishing
+from pylon.core.relay_subscriptions import Subscriptions
+from pylon.errors import Malformed
+from pylon.model.event import Event
+from pylon.model.ids import RelayUrl
+from pylon.model.relays import (
+    CursorMoved,
+    Publish,
+    PublishOutcome,
+    RelayCommand,
+    StoredSent,
+    Subscribe,
+    SubscriptionRefused,
+    Unsubscribe,
+    Verdict,
+)
+from pylon.wire.frames import (
+    Challenge,
+    Closed,
+    EndOfStored,
+    Found,
+    Ok,
+    Prefix,
+    RelayFrame,
+    Submit,
+    encode,
+)
+from pylon.wire.relay_info import Limitation
+
+QUIET_SECONDS = 20.0  # of silence before a ping
+PONG_SECONDS = 15.0  # for its pong, or any other sign of life
+JUMP_SECONDS = 10.0  # between two TimePassed is no tick but a sleep, or a clock that was set
+
+# News: what can happen to a session.
+
+
+@frozen
+class Opened:
+    """A connection stands. `fraction`, random in [0, 1), spreads this connection's retries."""
+
+    fraction: float = 0.0
+
+
+@frozen
+class Lost:
+    """The connection is gone."""
+
+
+@frozen
+class FrameCame:
+    """The relay sent a frame."""
+
+    frame: RelayFrame
+
+
+@frozen
+class Ordered:
+    """Somebody of ours wants something. `cursor` goes with a durable `Subscribe`."""
+
+    command: RelayCommand
+    cursor: int | None = None
+
+
+@frozen
+class TimePassed:
+    """It is `now` (unix seconds). `listening` is false while we keep the relay waiting."""
+
+    now: float
+    listening: bool = True
+
+
+@frozen
+class Signed:
+    """The AUTH event asked for by `SignChallenge`."""
+
+    event: Event
+
+
+@frozen
+class Ponged:
+    """The relay answered a ping."""
+
+
+@frozen
+class LimitsLearned:
+    """The relay has told its limits (NIP-11)."""
+
+    limits: Limitation
+
+
+News: TypeAlias = Opened | Lost | FrameCame | Ordered | TimePassed | Signed | Ponged | LimitsLearned
+
+# Orders: what to do about it, in this order.
+
+
+@frozen
+class Send:
+    """Send these frames."""
+
+    texts: tuple[str, ...]
+
+
+@frozen
+class Hear:
+    """An event came that a subscription asked for: verify it, and hand it on."""
+
+    subscription: str
+    event: Event
+
+
+@frozen
+class SignChallenge:
+    """Sign an answer to a challenge (`wire.auth`), and bring it as `Signed`."""
+
+    challenge: str
+
+
+@frozen
+class Ping:
+    """Ping the relay, and bring its answer as `Ponged`."""
+
+
+@frozen
+class HangUp:
+    """Close the connection."""
+
+    why: str
+
+
+Report: TypeAlias = PublishOutcome | StoredSent | CursorMoved | SubscriptionRefused
+Order: TypeAlias = Send | Hear | SignChallenge | Ping | HangUp | Report
+
+
+@frozen
+class Session:
+    """All that is known of one relay. Times but `wall` are the session's own seconds."""
+
+    relay: RelayUrl
+    subscriptions: Subscriptions
+    publishing: Publishing
+    limits: Limitation = field(factory=Limitation)
+    auth: Auth = field(factory=Auth)
+    connected: bool = False
+    fraction: float = 0.0
+    time: float = 0.0
+    wall: float = 0.0  # unix seconds
+    heard_at: float = 0.0
+    pinged_at: float | None = None
+    unasked: int = 0  # events dropped because nothing asked for them
+
+
+@frozen
+class Step:
+    """The session after the news, and what to do."""
+
+    session: Session
+    orders: tuple[Order, ...] = ()
+
+
+def new_session(relay: RelayUrl) -> Session:
+    """Begin with nothing wanted and no connection."""
+    return Session(relay, Subscriptions(relay), Publishing(relay))
+
+
+def is_idle(session: Session) -> bool:
+    """Say whether every event taken on has met its verdict."""
+    return not len(session.publishing)
+
+
+def advance(session: Session, news: News) -> Step:
+    """Take note of the news. Foreign, late and double news change nothing."""
+    match news:
+        case FrameCame(frame=frame):
+            return _frame(session, frame)
+        case TimePassed():
+            return _time(session, news)
+        case Ordered(command=command, cursor=cursor):
+            return _ordered(session, command, cursor)
+        case Opened(fraction=fraction):
+            return _opened(session, fraction)
+        case Lost():
+            return Step(_lost(session))
+        case Signed(event=event):
+            return _signed(session, event)
+        case Ponged():
+            return Step(_alive(session))
+        case LimitsLearned(limits=limits):
+            return _flush(_wish_auth(evolve(session, limits=limits)))
+
+
+# Connections and commands
+
+
+def _opened(session: Session, fraction: float) -> Step:
+    session = _lost(session)
+    asked, reports = subscriptions.ask_all(session.subscriptions, session.time)
+    session = evolve(
+        session, connected=True, fraction=fraction, heard_at=session.time, subscriptions=asked
+    )
+    return _flush(Step(session, reports))
+
+
+def _lost(session: Session) -> Session:
+    return evolve(
+        session,
+        connected=False,
+        auth=Auth(),
+        pinged_at=None,
+        subscriptions=subscriptions.disconnected(session.subscriptions),
+        publishing=publishing.disconnected(session.publishing),
+    )
+
+
+def _ordered(session: Session, command: RelayCommand, cursor: int | None) -> Step:
+    match command:
+        case Publish(event=event):
+            return _publish(session, event)
+        case Subscribe():
+            state, texts = subscriptions.subscribe(session.subscriptions, command, cursor=cursor)
+            reports: subscriptions.Reports = ()
+            if session.connected:
+                state, reports = subscriptions.ask(state, command.name, session.time)
+        case Unsubscribe(name=name):
+            state, texts = subscriptions.unsubscribe(session.subscriptions, name)
+            reports = ()
+    return _flush(Step(evolve(session, subscriptions=state), (*_send(texts), *reports)))
+
+
+def _publish(session: Session, event: Event) -> Step:
+    try:
+        text = encode(Submit(event))
+    except Malformed as fault:
+        refusal = PublishOutcome(event.id, session.relay, Verdict.REFUSED, f"invalid: {fault}")
+        return Step(session, (refusal,))
+    state, outcomes = publishing.enqueue(session.publishing, event.id, text)
+    return _flush(Step(evolve(session, publishing=state), outcomes))
+
+
+# Frames
+
+
+def _frame(session: Session, frame: RelayFrame) -> Step:
+    if not session.connected:
+        return Step(session)
+    session = _alive(session)
+    match frame:
+        case Found(subscription=key, event=event):
+            return _found(session, key, event)
+        case Ok():
+            return _ok(session, frame)
+        case EndOfStored(subscription=key):
+            state, texts, reports = subscriptions.end_of_stored(session.subscriptions, key)
+            return _flush(Step(evolve(session, subscriptions=state), (*_send(texts), *reports)))
+        case Closed():
+            return _closed(session, frame)
+        case Challenge(challenge=challenge):
+            return _challenged(session, challenge)
+        case _:  # NOTICE is for people, and COUNT was never asked
+            return Step(session)
+
+
+def _found(session: Session, key: str, event: Event) -> Step:
+    state, name = subscriptions.found(session.subscriptions, key, event, session.wall)
+    if not name:
+        return Step(evolve(session, unasked=session.unasked + 1))
+    if state is not session.subscriptions:
+        session = evolve(session, subscriptions=state)
+    return Step(session, (Hear(name, event),))
+
+
+def _ok(session: Session, frame: Ok) -> Step:
+    if frame.event_id == session.auth.asked:
+        return _authenticated(session, frame)
+    state, outcomes = publishing.answered(
+        session.publishing,
+        frame,
+        now=session.time,
+        fraction=session.fraction,
+        can_auth=session.auth.possible,
+    )
+    return _flush(_wish_auth(evolve(session, publishing=state), outcomes))
+
+
+def _closed(session: Session, frame: Closed) -> Step:
+    state, reports = subscriptions.closed(
+        session.subscriptions,
+        frame,
+        now=session.time,
+        fraction=session.fraction,
+        can_auth=session.auth.possible,
+    )
+    return _flush(_wish_auth(evolve(session, subscriptions=state), reports))
+
+
+# Authentication
+
+
+def _challenged(session: Session, challenge: str) -> Step:
+    return _wish_auth(evolve(session, auth=auths.challenged(session.auth, challenge)))
+
+
+def _wish_auth(session: Session, before: tuple[Order, ...] = ()) -> Step:
+    """Ask for a signature where something waits for it, or will."""
+    if not session.connected or not (_has_locked(session) or session.limits.auth_required):
+        return Step(session, before)
+    auth, challenge = auths.wish(session.auth, session.time)
+    session = evolve(session, auth=auth)
+    return Step(session, before if challenge is None else (*before, SignChallenge(challenge)))
+
+
+def _signed(session: Session, event: Event) -> Step:
+    if not session.connected:
+        return Step(session)
+    auth, texts = auths.signed(session.auth, event, session.time)
+    return Step(evolve(session, auth=auth), _send(texts))
+
+
+def _authenticated(session: Session, frame: Ok) -> Step:
+    session = evolve(session, auth=auths.settled(session.auth))
+    if not frame.accepted:
+        return _fail_locked(session, frame.message or "error: authentication refused")
+    session = evolve(
+        session,
+        subscriptions=subscriptions.unlock(session.subscriptions),
+        publishing=publishing.unlock(session.publishing),
+    )
+    return _flush(Step(session))
+
+
+def _fail_locked(session: Session, reason: str) -> Step:
+    asked, reports = subscriptions.fail_locked(session.subscriptions, reason)
+    going, outcomes = publishing.fail_locked(session.publishing, reason)
+    session = evolve(session, subscriptions=asked, publishing=going)
+    return _flush(Step(session, (*reports, *outcomes)))
+
+
+def _has_locked(session: Session) -> bool:
+    return bool(session.publishing.locked) or subscriptions.has_locked(session.subscriptions)
+
+
+# Time
+
+
+def _alive(session: Session) -> Session:
+    if session.pinged_at is None and session.heard_at == session.time:
+        return session
+    return evolve(session, heard_at=session.time, pinged_at=None)
+
+
+def _time(session: Session, news: TimePassed) -> Step:
+    passed = news.now - session.wall
+    jumped = not 0 <= passed <= JUMP_SECONDS
+    counts = news.listening and not jumped
+    session = evolve(session, wall=news.now, time=session.time + (passed if counts else 0.0))
+    if not session.connected or not news.listening:
+        return Step(session)
+    asked, reports = subscriptions.tick(session.subscriptions, session.time)
+    going, outcomes = publishing.tick(session.publishing, session.time, session.fraction)
+    session = evolve(session, subscriptions=asked, publishing=going)
+    return _flush(_check_auth(_check_life(session, (*reports, *outcomes), jumped=jumped)))
+
+
+def _check_life(session: Session, before: tuple[Order, ...], *, jumped: bool) -> Step:
+    if session.pinged_at is not None:
+        dead = session.time - session.pinged_at >= PONG_SECONDS
+        return Step(session, (*before, HangUp("no answer to a ping")) if dead else before)
+    if jumped or session.time - session.heard_at >= QUIET_SECONDS:
+        return Step(evolve(session, pinged_at=session.time), (*before, Ping()))
+    return Step(session, before)
+
+
+def _check_auth(step: Step) -> Step:
+    session = step.session
+    if not auths.is_overdue(session.auth, session.time):
+        return step
+    if session.auth.asked is not None:
+        return Step(session, (*step.orders, HangUp("no answer to AUTH")))
+    session = evolve(session, auth=auths.settled(session.auth))
+    failed = _fail_locked(session, f"{Prefix.AUTH_REQUIRED}: but no challenge came")
+    return Step(failed.session, (*step.orders, *failed.orders))
+
+
+# Sending
+
+
+def _flush(step: Step) -> Step:
+    """Send what there is room for."""
+    session = step.session
+    if not session.connected:
+        return step
+    asked, questions, refusals = subscriptions.start(
+        session.subscriptions, session.time, session.limits
+    )
+    longest = session.limits.max_message_length or None
+    going, events, outcomes = publishing.fill(session.publishing, session.time, longest)
+    if asked is not session.subscriptions or going is not session.publishing:
+        session = evolve(session, subscriptions=asked, publishing=going)
+    return Step(session, (*step.orders, *_send(questions + events), *refusals, *outcomes))
+
+
+def _send(texts: tuple[str, ...]) -> tuple[Send, ...]:
+    return (Send(texts),) if texts else ()
