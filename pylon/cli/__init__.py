@@ -34,6 +34,7 @@ app = App(
     help=_HELP,
     help_format="plaintext",
     version=__version__,
+    group_parameters=Group("Options", sort_key=7),
     group_commands=Group("Commands", sort_key=8),
 )
 app.meta.group_parameters = Group("Global options", sort_key=9)

@@ -21,6 +21,8 @@ class Command:
 
 
 COMMANDS = (
+    Command("init", "pylon.cli.init:init", "Make or import this node's identity.", NODE),
+    Command("whoami", "pylon.cli.whoami:whoami", "Show who this node is.", NODE),
     Command(
         "config",
         "pylon.cli.config:app",

@@ -17,6 +17,6 @@ def completion(shell: Literal["bash", "zsh", "fish"]) -> None:
     shell
         The shell to write for.
     """
-    from pylon.cli import app  # noqa: PLC0415 - it is the app that lists this module
+    from pylon.cli import app
 
     data(app.meta.generate_completion(shell=shell, prog_name="pylon"))

@@ -28,9 +28,9 @@ def show(*, json: AsJson = False, context: InContext) -> None:
     $ pylon config show
     $ PYLON_PORT=7778 pylon config show --json
     """
-    from attrs import asdict  # noqa: PLC0415 - keeps `--help` quick
+    from attrs import asdict
 
-    from pylon.config.writing import render  # noqa: PLC0415 - keeps `--help` quick
+    from pylon.config.writing import render
 
     config = context.config()
     if json:

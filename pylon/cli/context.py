@@ -27,13 +27,13 @@ class Context:
 
     def home(self) -> "Home":
         """Resolve the home directory; it need not exist."""
-        from pylon.adapters.home import find_home  # noqa: PLC0415 - keeps `--help` quick
+        from pylon.adapters.home import find_home
 
         return find_home(self.environ, asked=self.asked_home)
 
     def config(self) -> "Config":
         """Read the configuration; raise `Misconfigured` with the line to mend."""
-        from pylon.adapters.config_file import load_config  # noqa: PLC0415 - keeps `--help` quick
+        from pylon.adapters.config_file import load_config
 
         return load_config(self.home(), self.environ)
 

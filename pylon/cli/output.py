@@ -84,8 +84,8 @@ def progress(label: str, *, total: int | None = None) -> Generator[Advance]:
     if not sys.stderr.isatty():
         yield lambda _: None
         return
-    from rich.console import Console  # noqa: PLC0415 - heavy
-    from rich.progress import Progress  # noqa: PLC0415 - heavy
+    from rich.console import Console
+    from rich.progress import Progress
 
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(clean(label), total=total)
@@ -98,9 +98,10 @@ def is_interactive() -> bool:
 
 
 def ask(question: str) -> str:
-    """Ask on stderr and read one line; raise `Misconfigured` at the end of the input."""
-    _write(sys.stderr, f"{clean(question)} ")
-    sys.stderr.flush()
+    """Read one line, having asked for it on a terminal; raise `Misconfigured` at the input's end."""
+    if sys.stdin.isatty():
+        _write(sys.stderr, f"{clean(question)} ")
+        sys.stderr.flush()
     line = sys.stdin.readline()
     if not line:
         raise Misconfigured("an answer was needed, and the input had ended")
@@ -137,15 +138,15 @@ def _write(file: TextIO, text: str, *, flush: bool = False) -> None:
 
 
 def _draw(text: str, style: str, *, stderr: bool) -> None:
-    from rich.console import Console  # noqa: PLC0415 - heavy
+    from rich.console import Console
 
     Console(stderr=stderr, highlight=False, soft_wrap=True).print(text, style=style, markup=False)
 
 
 def _draw_table(lines: list[list[str]]) -> None:
-    from rich.console import Console  # noqa: PLC0415 - heavy
-    from rich.table import Table  # noqa: PLC0415 - heavy
-    from rich.text import Text  # noqa: PLC0415 - heavy
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
 
     head, *rows = lines
     drawn = Table(*head, box=None, header_style="bold", pad_edge=False)
