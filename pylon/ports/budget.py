@@ -2,19 +2,11 @@
 
 from typing import Protocol
 
-from attrs import frozen
-
+from pylon.core.budget import Caps
 from pylon.model.ids import JobId, PaymentHash
 from pylon.model.money import Msat
 
-
-@frozen
-class Caps:
-    """Limits on spent plus reserved, fees included; None is no limit."""
-
-    per_job: Msat | None = None
-    per_day: Msat | None = None
-    total: Msat | None = None
+__all__ = ["Budget", "Caps"]
 
 
 class Budget(Protocol):
@@ -32,13 +24,14 @@ class Budget(Protocol):
     ) -> str | None:
         """Set amount and fee aside; return None, or why it is not allowed.
 
-        The same hash for the same order is reserved once. A hash that belongs to another order, or
-        was spent, is refused.
+        The same hash for the same order is reserved once. A hash stays with the order that first
+        reserved it: for another one it is refused, and so is a hash that was spent or whose
+        reservation stands at another amount.
         """
         ...
 
     async def spend(self, payment_hash: PaymentHash, *, amount: Msat, fee: Msat, now: int) -> None:
-        """Turn a reservation into what was really spent."""
+        """Turn a reservation into what was really spent; what has no reservation counts too."""
         ...
 
     async def release(self, payment_hash: PaymentHash) -> None:
@@ -46,5 +39,5 @@ class Budget(Protocol):
         ...
 
     async def committed(self, *, since: int = 0) -> Msat:
-        """Return spent plus reserved since a time (unix seconds)."""
+        """Return what was spent since a time (unix seconds) and all that is reserved."""
         ...

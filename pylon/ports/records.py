@@ -75,7 +75,9 @@ class Records(Protocol[F, S]):
         """Store steps and their acts in one transaction; later changes of an id win.
 
         A change with `facts` for an id that exists already is ignored whole, acts and all, and so
-        is one whose `key` is taken: beginning twice is beginning once.
+        is one whose `key` is taken: beginning twice is beginning once. A change without `facts` for
+        an id that does not exist is ignored too. Keys and aliases are names of one sort, and a name
+        stays with the machine that had it first. A machine keeps each event once.
         """
         ...
 
@@ -84,7 +86,7 @@ class Records(Protocol[F, S]):
         ...
 
     async def due(self, now: int) -> list[JobId]:
-        """Return the machines for which time has become news."""
+        """Return the machines for which time has become news, the longest due first."""
         ...
 
     async def next_due(self) -> int | None:

@@ -1,0 +1,90 @@
+"""The tables of pylon.db, as the steps that lead to them. A step once released never changes."""
+
+APPLICATION_ID = 0x50594C4E  # "PYLN": tells our file from another program's
+
+# A machine's row is small, because every step rewrites it; facts are written once, beside it.
+_MACHINES_1 = """
+CREATE TABLE {side} (
+    n          INTEGER PRIMARY KEY,  -- in order of beginning
+    id         TEXT NOT NULL UNIQUE,
+    peer       TEXT NOT NULL,
+    phase      TEXT NOT NULL,        -- the class of the state
+    state      TEXT NOT NULL,        -- JSON
+    final      INTEGER NOT NULL CHECK (final IN (0, 1)),
+    due        INTEGER,              -- unix seconds
+    updated_at INTEGER NOT NULL      -- unix seconds
+) STRICT;
+CREATE INDEX {side}_open ON {side} (peer) WHERE final = 0;
+CREATE INDEX {side}_due ON {side} (due) WHERE due IS NOT NULL;
+CREATE INDEX {side}_recent ON {side} (updated_at);
+
+CREATE TABLE {side}_facts (
+    n     INTEGER PRIMARY KEY REFERENCES {side},
+    facts TEXT NOT NULL              -- JSON
+) STRICT;
+
+CREATE TABLE {side}_names (
+    name TEXT PRIMARY KEY,           -- an idempotency key, a payment hash
+    n    INTEGER NOT NULL REFERENCES {side}
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE {side}_outbox (
+    seq  INTEGER PRIMARY KEY AUTOINCREMENT,  -- never used twice: readers go on after the last seen
+    n    INTEGER NOT NULL REFERENCES {side},
+    desk TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    body TEXT NOT NULL               -- JSON
+) STRICT;
+CREATE INDEX {side}_outbox_desk ON {side}_outbox (desk);
+
+CREATE TABLE {side}_evidence (
+    seq      INTEGER PRIMARY KEY,
+    n        INTEGER NOT NULL REFERENCES {side},
+    event_id TEXT NOT NULL,
+    event    TEXT NOT NULL,          -- JSON
+    UNIQUE (n, event_id)
+) STRICT;
+"""
+
+_MONEY_1 = """
+CREATE INDEX orders_phase ON orders (phase, peer);  -- a provider's record, asked at every choice
+
+CREATE TABLE budget (
+    payment_hash TEXT PRIMARY KEY,
+    order_id     TEXT,               -- NULL: spent without a reservation
+    standing     TEXT NOT NULL CHECK (standing IN ('reserved', 'spent', 'released')),
+    amount       INTEGER NOT NULL CHECK (amount >= 0),  -- msat
+    fee          INTEGER NOT NULL CHECK (fee >= 0),     -- msat
+    at           INTEGER NOT NULL    -- unix seconds
+) STRICT, WITHOUT ROWID;
+CREATE INDEX budget_order ON budget (order_id);
+CREATE INDEX budget_sums ON budget (standing, at, amount, fee);
+
+CREATE TABLE earnings (
+    n            INTEGER PRIMARY KEY,
+    payment_hash TEXT NOT NULL UNIQUE,
+    job          TEXT NOT NULL,
+    customer     TEXT NOT NULL,
+    kind         INTEGER NOT NULL,
+    backend      TEXT NOT NULL,
+    amount       INTEGER NOT NULL,   -- msat
+    at           INTEGER NOT NULL    -- unix seconds
+) STRICT;
+CREATE INDEX earnings_at ON earnings (at, n, amount);
+
+CREATE TABLE cursors (
+    relay        TEXT NOT NULL,
+    subscription TEXT NOT NULL,
+    cursor       INTEGER NOT NULL,   -- unix seconds
+    PRIMARY KEY (relay, subscription)
+) STRICT, WITHOUT ROWID;
+"""
+
+_VERSION_1 = (
+    f"PRAGMA application_id = {APPLICATION_ID};"
+    + _MACHINES_1.replace("{side}", "jobs")
+    + _MACHINES_1.replace("{side}", "orders")
+    + _MONEY_1
+)
+
+MIGRATIONS = (_VERSION_1,)
