@@ -1,0 +1,219 @@
+"""Whether a provider takes a job, and on which terms: decided before any work (market.md)."""
+
+from typing import TypeAlias
+
+from attrs import evolve, frozen
+
+from pylon.config import BackendsConfig, PricingConfig, ProviderConfig
+from pylon.core import backends, chat, pricing
+from pylon.errors import Malformed
+from pylon.model.event import Event
+from pylon.model.ids import PublicKey
+from pylon.model.inference import BackendHealth, Prompt
+from pylon.model.job import Job, JobRequest
+from pylon.model.money import ZERO, Msat, PayMode, show_sats
+
+TEXT_KIND = 5050
+CHAT_KIND = 5935
+KINDS = (TEXT_KIND, CHAT_KIND)  # what our backends can really do
+
+MAX_FUTURE_SECONDS = 900  # how far a customer's clock may be ahead
+
+_STRANGERS_PAY = (PayMode.PREPAY, PayMode.HOLD)  # invoices that any wallet can pay
+
+
+@frozen
+class Service:
+    """What we sell: the configuration, and what the backends can do now."""
+
+    key: PublicKey
+    provider: ProviderConfig
+    pricing: PricingConfig
+    backends: BackendsConfig
+    healths: tuple[BackendHealth, ...]
+
+    @property
+    def kinds(self) -> tuple[int, ...]:
+        """The kinds we are configured for and able to serve."""
+        return tuple(kind for kind in self.provider.kinds if kind in KINDS)
+
+
+@frozen
+class Load:
+    """How busy we are."""
+
+    open_jobs: int  # unfinished jobs of this customer
+    waiting: int  # jobs that are being computed, or wait to be
+    seconds_per_job: int  # what one takes, by our own experience
+
+
+@frozen
+class Terms:
+    """What we take a job for."""
+
+    prompt: Prompt
+    backend: str
+    model: str
+    mode: PayMode
+    price: Msat  # whole sats; ZERO when the mode is free
+    offer_seconds: int
+    work_seconds: int
+    streaming: bool
+
+
+@frozen
+class Refusal:
+    """Turned away; `reason` is told to the customer."""
+
+    reason: str
+
+
+@frozen
+class Ignored:
+    """None of our business, or long over: nobody is told."""
+
+    reason: str
+
+
+Admission: TypeAlias = Terms | Refusal | Ignored
+
+
+def admit(request: JobRequest, service: Service, load: Load, now: int) -> Admission:
+    """Decide on a request that is verified and decrypted. Cheap checks come first."""
+    ignored = _not_ours(request, service) or _stale(request, service, now)
+    if ignored:
+        return Ignored(ignored)
+    refused = (
+        _unserved(request, service, now)
+        or _oversized(request, service)
+        or _overloaded(request, service, load, now)
+    )
+    if refused:
+        return Refusal(refused)
+    try:
+        asked = _read_chat(request)
+    except Malformed as exc:
+        return Refusal(str(exc))
+    return _agree(request, asked, service)
+
+
+def open_job(event: Event, request: JobRequest, terms: Terms, now: int) -> Job:
+    """Put down what was agreed. `event` is the request as it was signed."""
+    return Job(
+        id=request.id,
+        request=event,
+        prompt=terms.prompt,
+        backend=terms.backend,
+        model=terms.model,
+        mode=terms.mode,
+        price=terms.price,
+        encryption=request.encryption,
+        accepted_at=now,
+        offer_seconds=terms.offer_seconds,
+        work_seconds=terms.work_seconds,
+        streaming=terms.streaming,
+    )
+
+
+def _not_ours(request: JobRequest, service: Service) -> str | None:
+    if request.providers:
+        return None if service.key in request.providers else "addressed to others"
+    if not service.provider.accept_broadcast:
+        return "addressed to nobody in particular"
+    return "our own broadcast" if request.customer == service.key else None
+
+
+def _stale(request: JobRequest, service: Service, now: int) -> str | None:
+    """Relays keep requests: every reconnect brings old ones, which nobody waits for any more."""
+    if request.expires_at is not None and request.expires_at <= now:
+        return "expired"
+    too_old = request.created_at < now - service.provider.max_job_age_seconds
+    return "too old" if too_old else None
+
+
+def _unserved(request: JobRequest, service: Service, now: int) -> str | None:
+    if request.created_at > now + MAX_FUTURE_SECONDS:
+        return "the request is dated in the future"
+    if request.kind not in service.kinds:
+        return f"kind {request.kind} is not served here"
+    types = sorted({item.type for item in request.inputs} - {"text"})
+    if types:
+        # Nothing here fetches what a stranger points at; url inputs could point inside.
+        return f"inputs of type {', '.join(types)} are not served here, only text"
+    return None
+
+
+def _oversized(request: JobRequest, service: Service) -> str | None:
+    limit = service.provider.max_input_bytes
+    texts = (request.content,) if request.kind == CHAT_KIND else (i.data for i in request.inputs)
+    size = sum(len(text.encode()) for text in texts)
+    return f"the input has {size:,} bytes, more than {limit:,}" if size > limit else None
+
+
+def _overloaded(request: JobRequest, service: Service, load: Load, now: int) -> str | None:
+    """Promise only what the backends can finish in time."""
+    limit = service.provider.max_open_jobs_per_buyer
+    if load.open_jobs >= limit:
+        return f"you have {load.open_jobs} unfinished jobs here; {limit} are allowed"
+    slots = max(1, sum(health.slots for health in service.healths if health.available))
+    seconds = (load.waiting // slots + 1) * load.seconds_per_job
+    if load.waiting >= service.provider.max_queue + slots:
+        return "the queue is full"
+    if seconds > service.backends.job_timeout_seconds:
+        return f"the queue is full: an answer would take about {seconds} s"
+    if request.expires_at is not None and now + seconds > request.expires_at:
+        return f"an answer would take about {seconds} s, and the request expires before"
+    return None
+
+
+def _read_chat(request: JobRequest) -> chat.ChatRequest:
+    if request.kind == CHAT_KIND:
+        return chat.read_chat(request.content)
+    params = ((name, values[0]) for name, *values in request.params)
+    return chat.read_params(params, "\n\n".join(item.data for item in request.inputs))
+
+
+def _agree(request: JobRequest, asked: chat.ChatRequest, service: Service) -> Terms | Refusal:
+    config = service.backends
+    chosen = backends.choose(
+        config.order, service.healths, asked.wanted, default_model=config.default_model
+    )
+    if isinstance(chosen, backends.Refused):
+        return Refusal(chosen.reason)
+    max_tokens = asked.prompt.max_tokens or config.max_tokens
+    if chosen.backend == "embedded" and _fills(asked.prompt, config.context_tokens):
+        return Refusal(f"the input fills the model's context of {config.context_tokens:,} tokens")
+    price = pricing.quote(
+        asked.prompt, chosen.backend, pricing=service.pricing, max_tokens=max_tokens
+    )
+    mode = _mode(request, service.provider, price)
+    if mode is None:
+        return Refusal(f"no payment mode in common; we take {', '.join(service.provider.modes)}")
+    price = ZERO if mode is PayMode.FREE else price
+    if request.bid is not None and request.bid < price:
+        bid = show_sats(request.bid)
+        return Refusal(f"the bid of {bid} is below the price of {show_sats(price)}")
+    return Terms(
+        prompt=evolve(asked.prompt, model=chosen.model, max_tokens=max_tokens),
+        backend=chosen.backend,
+        model=chosen.model or "",
+        mode=mode,
+        price=price,
+        offer_seconds=service.provider.offer_expiry_seconds,
+        work_seconds=config.job_timeout_seconds,
+        streaming=request.param("stream") == "true",
+    )
+
+
+def _fills(prompt: Prompt, context_tokens: int) -> bool:
+    return pricing.estimate_tokens(prompt) >= context_tokens
+
+
+def _mode(request: JobRequest, provider: ProviderConfig, price: Msat) -> PayMode | None:
+    """Take the first mode the customer accepts that we offer; None if there is none."""
+    if price == ZERO or not provider.require_payment:
+        return PayMode.FREE
+    offered = [PayMode(word) for word in provider.modes if word != PayMode.FREE]
+    if request.pay is None:
+        return next((mode for mode in offered if mode in _STRANGERS_PAY), None)
+    return next((mode for mode in request.pay if mode in offered), None)
