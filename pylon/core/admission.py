@@ -7,10 +7,9 @@ from attrs import evolve, frozen
 from pylon.config import BackendsConfig, PricingConfig, ProviderConfig
 from pylon.core import backends, chat, pricing
 from pylon.errors import Malformed
-from pylon.model.event import Event
 from pylon.model.ids import PublicKey
 from pylon.model.inference import BackendHealth, Prompt
-from pylon.model.job import Job, JobRequest
+from pylon.model.job import JobRequest
 from pylon.model.money import ZERO, Msat, PayMode, show_sats
 
 TEXT_KIND = 5050
@@ -26,11 +25,11 @@ _STRANGERS_PAY = (PayMode.PREPAY, PayMode.HOLD)  # invoices that any wallet can 
 class Service:
     """What we sell: the configuration, and what the backends can do now."""
 
-    key: PublicKey
     provider: ProviderConfig
     pricing: PricingConfig
     backends: BackendsConfig
     healths: tuple[BackendHealth, ...]
+    seconds_per_job: int = 10  # what one takes, by our own experience
 
     @property
     def kinds(self) -> tuple[int, ...]:
@@ -43,8 +42,7 @@ class Load:
     """How busy we are."""
 
     open_jobs: int  # unfinished jobs of this customer
-    waiting: int  # jobs that are being computed, or wait to be
-    seconds_per_job: int  # what one takes, by our own experience
+    queued: int  # jobs that are being computed, or wait to be
 
 
 @frozen
@@ -78,9 +76,11 @@ class Ignored:
 Admission: TypeAlias = Terms | Refusal | Ignored
 
 
-def admit(request: JobRequest, service: Service, load: Load, now: int) -> Admission:
+def admit(
+    request: JobRequest, service: Service, load: Load, *, me: PublicKey, now: int
+) -> Admission:
     """Decide on a request that is verified and decrypted. Cheap checks come first."""
-    ignored = _not_ours(request, service) or _stale(request, service, now)
+    ignored = _not_ours(request, service, me) or _stale(request, service, now)
     if ignored:
         return Ignored(ignored)
     refused = (
@@ -97,30 +97,12 @@ def admit(request: JobRequest, service: Service, load: Load, now: int) -> Admiss
     return _agree(request, asked, service)
 
 
-def open_job(event: Event, request: JobRequest, terms: Terms, now: int) -> Job:
-    """Put down what was agreed. `event` is the request as it was signed."""
-    return Job(
-        id=request.id,
-        request=event,
-        prompt=terms.prompt,
-        backend=terms.backend,
-        model=terms.model,
-        mode=terms.mode,
-        price=terms.price,
-        encryption=request.encryption,
-        accepted_at=now,
-        offer_seconds=terms.offer_seconds,
-        work_seconds=terms.work_seconds,
-        streaming=terms.streaming,
-    )
-
-
-def _not_ours(request: JobRequest, service: Service) -> str | None:
+def _not_ours(request: JobRequest, service: Service, me: PublicKey) -> str | None:
     if request.providers:
-        return None if service.key in request.providers else "addressed to others"
+        return None if me in request.providers else "addressed to others"
     if not service.provider.accept_broadcast:
         return "addressed to nobody in particular"
-    return "our own broadcast" if request.customer == service.key else None
+    return "our own broadcast" if request.customer == me else None
 
 
 def _stale(request: JobRequest, service: Service, now: int) -> str | None:
@@ -156,8 +138,8 @@ def _overloaded(request: JobRequest, service: Service, load: Load, now: int) -> 
     if load.open_jobs >= limit:
         return f"you have {load.open_jobs} unfinished jobs here; {limit} are allowed"
     slots = max(1, sum(health.slots for health in service.healths if health.available))
-    seconds = (load.waiting // slots + 1) * load.seconds_per_job
-    if load.waiting >= service.provider.max_queue + slots:
+    seconds = (load.queued // slots + 1) * service.seconds_per_job
+    if load.queued >= service.provider.max_queue + slots:
         return "the queue is full"
     if seconds > service.backends.job_timeout_seconds:
         return f"the queue is full: an answer would take about {seconds} s"
