@@ -9,7 +9,7 @@ from typing import Annotated
 from cyclopts import App, CycloptsError, Group, Parameter
 
 from pylon import __version__
-from pylon.cli.commands import register
+from pylon.cli.commands import COMMANDS, register
 from pylon.cli.context import Context
 from pylon.cli.exit_codes import ExitCode, exit_code_of
 from pylon.cli.output import ReaderGone, clean, flush, say
@@ -86,10 +86,9 @@ def run(tokens: Sequence[str]) -> int:
 
 
 def _dispatch(tokens: Sequence[str]) -> int | None:
-    _, path, _ = app.meta.parse_commands(tokens)
-    for command in path[1:]:
-        if command.default_command:
-            command.help = None  # the listed line gives way to the docstring with its examples
+    for command in COMMANDS:
+        if command.name in tokens and (called := app[command.name]).default_command:
+            called.help = None  # the listed line gives way to the docstring with its examples
     status: int | None = app.meta(
         tokens,
         print_error=False,

@@ -29,6 +29,13 @@ COMMANDS = (
         "Show the configuration and where it is.\n\n$ pylon config show",
         NODE,
     ),
+    Command("infer", "pylon.cli.infer:infer", "Ask a model on this machine.", MODELS),
+    Command(
+        "model",
+        "pylon.cli.model:app",
+        "Fetch and list models for the embedded backend.\n\n$ pylon model pull",
+        MODELS,
+    ),
     Command("completion", "pylon.cli.completion:completion", "Complete commands with Tab.", NODE),
     Command("version", "pylon.cli.version:version", "Show the version.", NODE),
 )

@@ -92,6 +92,21 @@ def progress(label: str, *, total: int | None = None) -> Generator[Advance]:
         yield lambda step: bar.advance(task, step)
 
 
+@contextmanager
+def byte_progress(label: str) -> Generator[Callable[[int, int | None], None]]:
+    """Show a download on a terminal; yields what to call with the bytes so far and in all."""
+    if not sys.stderr.isatty():
+        yield lambda _done, _total: None
+        return
+    from rich.console import Console
+    from rich.progress import DownloadColumn, Progress, TransferSpeedColumn
+
+    columns = (*Progress.get_default_columns(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(clean(label), total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
 def is_interactive() -> bool:
     """Say whether there is a person to ask."""
     return sys.stdin.isatty() and sys.stderr.isatty()

@@ -57,7 +57,7 @@ def each(check: Check) -> Check:
 
     def check_all(values: Iterable[Any]) -> str | None:
         members = values.values() if isinstance(values, Mapping) else values
-        found = [f"{member}: {why}" for member in members if (why := check(member))]
+        found = [f"{member} {why}" for member in members if (why := check(member))]
         return found[0] if found else None
 
     return check_all

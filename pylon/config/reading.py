@@ -18,7 +18,7 @@ from pylon.errors import Misconfigured
 
 Path: TypeAlias = tuple[str, ...]  # (section,) or (section, key)
 
-_SYNTAX_LINE = re.compile(r" \(at line (\d+), column \d+\)\Z")
+_SYNTAX_PLACE = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)\Z")
 _HEADER = re.compile(r"\s*\[\s*([^\[\]]+?)\s*\]")
 _KEY = re.compile(r"\s*([\w.\"'-]+(?:\s*\.\s*[\w\"'-]+)*)\s*=")
 
@@ -42,16 +42,16 @@ def _from_file(text: str, source: str) -> Config:
         document = tomllib.loads(text)
         return _converter.structure(document, Config)
     except tomllib.TOMLDecodeError as exc:
-        raise Misconfigured(_syntax_mistake(str(exc), source)) from exc
+        raise Misconfigured(f"{source}:{_syntax_mistake(str(exc), text)}") from exc
     except ClassValidationError as exc:
         path, why = next(_mistakes(exc, ()))
         raise Misconfigured(f"{source}:{_line_of(path, text)}: {why}") from exc
 
 
-def _syntax_mistake(message: str, source: str) -> str:
-    line = _SYNTAX_LINE.search(message)
-    place = f"{source}:{line[1]}" if line else source
-    return f"{place}: not TOML: {_SYNTAX_LINE.sub('', message)}"
+def _syntax_mistake(message: str, text: str) -> str:
+    place = _SYNTAX_PLACE.search(message)
+    line = (place and place[1]) or len(text.splitlines())
+    return f"{line}: not TOML: {_SYNTAX_PLACE.sub('', message)}"
 
 
 # --- what is wrong, and where
@@ -64,14 +64,14 @@ def _mistakes(group: ClassValidationError, above: Path) -> Iterator[tuple[Path, 
         if isinstance(exc, ClassValidationError):
             yield from _mistakes(exc, path)
         elif isinstance(exc, _WrongType):
-            yield path, f"{'.'.join(path)} {exc}"
+            yield path, f"{'.'.join(path)}: {exc}"
         else:  # cattrs could not look inside what should have been a section
             yield path, f"{note.name} is a section: write [{note.name}] above its keys"
     for exc in others:
         if isinstance(exc, ForbiddenExtraKeysError):
             yield from ((path := (*above, name), _unknown(path)) for name in exc.extra_fields)
         elif isinstance(exc, BadValue):
-            yield (*above, exc.key), f"{'.'.join((*above, exc.key))} {exc}"
+            yield (*above, exc.key), f"{'.'.join((*above, exc.key))}: {exc}"
         else:
             raise exc
 
