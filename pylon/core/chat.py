@@ -203,14 +203,20 @@ def _decode(content: str, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(content, type=kind)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as exc:
-        raise Malformed(f"not a chat: {exc}") from exc
+        raise Malformed(f"not a chat: {_told(exc)}") from exc
 
 
 def _convert(values: dict[str, object], kind: type[T]) -> T:
     try:
         return msgspec.convert(values, type=kind)
     except msgspec.ValidationError as exc:
-        raise Malformed(f"bad parameter: {exc}") from exc
+        raise Malformed(_told(exc)) from exc
+
+
+def _told(error: Exception) -> str:
+    """Put msgspec's words in the order people use: which value, then what is wrong with it."""
+    what, at, where = str(error).replace("`", "").partition(" - at $.")
+    return f"{where}: {what}" if at else what
 
 
 def _present(values: dict[str, Any]) -> dict[str, Any]:

@@ -59,18 +59,30 @@ class EmbeddedBackend:
     _limits: Limits
     _child: _Child | None = field(default=None, init=False)
     _starting: trio.Lock = field(factory=trio.Lock, init=False)
+    _failed: bool = field(default=False, init=False)
 
     @property
     def name(self) -> str:
         return NAME
 
     async def health(self) -> BackendHealth:
-        """Start the server if need be: a loaded model is the proof."""
+        """Answer from the model's file while at rest; loading it is proof, and costs its memory.
+
+        After a failed start every call tries again.
+        """
+        at_rest = self._child is None and not self._failed and not self._starting.locked()
+        if at_rest and self._model.path.is_file():
+            return BackendHealth(
+                NAME, available=True, models=(self._model.name,), slots=self._model.slots
+            )
+        return await self.start()
+
+    async def start(self) -> BackendHealth:
+        """Load the model now, and say whether it can generate."""
         try:
-            backend = await self._running()
+            return await (await self._running()).health()
         except BackendUnavailable as exc:
             return BackendHealth(NAME, available=False, reason=str(exc))
-        return await backend.health()
 
     @asynccontextmanager
     async def generate(self, prompt: Prompt) -> AsyncGenerator[OpenAiGeneration, None]:
@@ -84,7 +96,9 @@ class EmbeddedBackend:
                 log.warning("the embedded model ended (%s)", self._child.process.returncode)
                 await self.stop()
             if self._child is None:
+                self._failed = True  # unless the next line ends well
                 self._child = await _start(self._model, self._limits)
+                self._failed = False
             return self._child.backend
 
     async def stop(self) -> None:
@@ -94,18 +108,22 @@ class EmbeddedBackend:
             await child.resources.aclose()
 
 
+def is_installed() -> bool:
+    """Say whether llama.cpp is there to be embedded."""
+    return find_spec("xllamacpp") is not None
+
+
 @asynccontextmanager
 async def open_embedded(
     model: EmbeddedModel, *, limits: Limits | None = None
 ) -> AsyncGenerator[EmbeddedBackend, None]:
-    """Serve a GGUF file; the child starts with the first `health` or `generate`.
+    """Serve a GGUF file; the child starts with the first `start` or `generate`.
 
-    Raises `Misconfigured` when llama.cpp is not installed or the file is missing.
+    The file may come later: until then it is unavailable. Raises `Misconfigured` when llama.cpp is
+    not installed.
     """
-    if find_spec("xllamacpp") is None:
+    if not is_installed():
         raise Misconfigured("the embedded backend is not installed: pip install 'pylon[embedded]'")
-    if not model.path.is_file():
-        raise Misconfigured(f"there is no model {model.path}: pylon model pull")
     backend = EmbeddedBackend(model, limits or Limits())
     try:
         yield backend
@@ -114,6 +132,8 @@ async def open_embedded(
 
 
 async def _start(model: EmbeddedModel, limits: Limits) -> _Child:
+    if not model.path.is_file():
+        raise BackendUnavailable(f"there is no model {model.name}: pylon model pull")
     api_key = secrets.token_urlsafe(24)
     async with AsyncExitStack() as stack:
         process = await _spawn()

@@ -125,9 +125,10 @@ def open_private(path: Path, mode: str) -> IO[bytes]:
 
 
 def make_folder(folder: Path) -> None:
-    """Create the store, for its owner only."""
+    """Create the store and the folders above it, for their owner only."""
     with disk_errors(folder):
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for each in (*reversed(folder.parents), folder):
+            each.mkdir(mode=0o700, exist_ok=True)
 
 
 @contextmanager

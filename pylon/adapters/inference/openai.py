@@ -19,7 +19,7 @@ from pylon.model.inference import BackendHealth, Message, Prompt
 CONNECT_SECONDS = 5.0
 SURVEY_SECONDS = 10.0
 PROBE_SECONDS = 60.0  # a model may have to be loaded first
-PROVEN_SECONDS = 300.0  # how long one generated token counts as health
+PROVEN_SECONDS = 3600.0  # how long a generation counts as health, if none fails meanwhile
 
 _PROBE = Prompt((Message("user", "Hi"),), max_tokens=1)
 
@@ -52,7 +52,8 @@ class OpenAiBackend:
         if not survey.models:
             raise BackendUnavailable("it has no model")
         if not survey.proven:
-            await self._prove(survey.models[0])
+            liked = self._server.probe_model
+            await self._prove(liked if liked in survey.models else survey.models[0])
         return survey
 
     @asynccontextmanager

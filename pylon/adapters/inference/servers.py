@@ -37,6 +37,7 @@ class Server:
     survey: Ask
     api_key: str | None = field(default=None, repr=False)
     omit: frozenset[str] = frozenset()  # parameters it refuses to know
+    probe_model: str = ""  # asked for the token that proves health; else the first it lists
 
     @property
     def is_local(self) -> bool:
@@ -56,9 +57,9 @@ def llamacpp(
     return Server(name, _root(url), _survey_llamacpp, api_key)
 
 
-def ollama(url: str = "http://127.0.0.1:11434") -> Server:
+def ollama(url: str = "http://127.0.0.1:11434", *, probe_model: str = "") -> Server:
     """Describe Ollama, with the models it has pulled."""
-    return Server("ollama", _root(url), _survey_ollama)
+    return Server("ollama", _root(url), _survey_ollama, probe_model=probe_model)
 
 
 def apple_fm(url: str = "http://127.0.0.1:11435") -> Server:
@@ -66,9 +67,10 @@ def apple_fm(url: str = "http://127.0.0.1:11435") -> Server:
     return Server("apple_fm", _root(url), _survey_models)
 
 
-def openai(url: str, *, api_key: str | None) -> Server:
+def openai(url: str, *, api_key: str | None, probe_model: str = "") -> Server:
     """Describe any other server of the protocol, local or paid for."""
-    return Server("openai", _root(url), _survey_models, api_key, omit=frozenset({"top_k"}))
+    unknown = frozenset({"top_k"})  # api.openai.com refuses a request that has it
+    return Server("openai", _root(url), _survey_models, api_key, unknown, probe_model)
 
 
 async def get(client: httpx.AsyncClient, path: str) -> bytes:
