@@ -8,7 +8,7 @@ from pylon.core.job_machine import News
 from pylon.model.event import Event
 from pylon.model.ids import JobId, PublicKey
 from pylon.model.inference import Completion
-from pylon.model.job import JobRequest
+from pylon.model.job import Job, JobRequest
 from pylon.model.wallet import InvoiceStatus
 
 
@@ -55,3 +55,12 @@ class InvoiceChanged:
 
 
 Mail: TypeAlias = RequestRead | CancelRead | AboutJob | WorkDone | InvoiceChanged
+
+
+@frozen
+class Partial:
+    """A piece of an answer in the making; `number` orders the pieces of one job from 0."""
+
+    job: Job
+    number: int
+    text: str

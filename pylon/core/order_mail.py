@@ -6,8 +6,8 @@ from attrs import frozen
 
 from pylon.core.order_machine import News
 from pylon.model.event import Event
-from pylon.model.ids import JobId
-from pylon.model.order import Order
+from pylon.model.ids import JobId, PublicKey
+from pylon.model.order import Order, OrderState
 
 
 @frozen
@@ -35,3 +35,44 @@ class AboutOrder:
 
 
 OrderMail: TypeAlias = NewOrder | EventHeard | AboutOrder
+
+# What the desk tells whoever watches; it may be missed.
+
+
+@frozen
+class OrderChanged:
+    """An order has a new state, stored."""
+
+    order: Order
+    state: OrderState
+
+
+@frozen
+class PartialHeard:
+    """A provider has published a piece of the answer; only for showing."""
+
+    order: JobId
+    provider: PublicKey
+    text: str
+
+
+@frozen
+class StatusHeard:
+    """A provider says how it is getting on; only for showing."""
+
+    order: JobId
+    provider: PublicKey
+    status: str
+    text: str
+
+
+@frozen
+class OfferRefused:
+    """An offer that we will not pay, and why; only for showing."""
+
+    order: JobId
+    provider: PublicKey
+    reason: str
+
+
+Progress: TypeAlias = OrderChanged | PartialHeard | StatusHeard | OfferRefused

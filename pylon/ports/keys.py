@@ -4,6 +4,7 @@ from typing import Protocol
 
 from pylon.model.event import Draft, Event
 from pylon.model.ids import PublicKey
+from pylon.model.job import Encryption
 
 
 class Signer(Protocol):
@@ -29,3 +30,14 @@ class Signer(Protocol):
     def encrypt_legacy(self, text: str, peer: PublicKey) -> str:
         """Encrypt to `peer` in NIP-04, only ever in answer to NIP-04."""
         ...
+
+
+def conceal(signer: Signer, text: str, peer: PublicKey, encryption: Encryption) -> str:
+    """Hide a text the way the one it answers was hidden; text in clear stays in clear."""
+    match encryption:
+        case Encryption.NONE:
+            return text
+        case Encryption.NIP44:
+            return signer.encrypt(text, peer)
+        case Encryption.NIP04:
+            return signer.encrypt_legacy(text, peer)

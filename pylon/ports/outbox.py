@@ -37,8 +37,9 @@ class OutboxReader:
     _seen: set[int] = field(factory=set, init=False)
 
     def rewind(self) -> None:
-        """Look from the start again: `mine` has grown."""
-        self._after = 0
+        """Look from the start again, if some rows were passed over: `mine` may have grown."""
+        if self._mine is not None:
+            self._after = 0
 
     async def take(self) -> list[Row]:
         """Return the rows that have come since the last call, oldest first."""

@@ -6,10 +6,11 @@ import trio
 from attrs import frozen
 
 from pylon.core.mail import InvoiceChanged, Mail
+from pylon.model.ids import RelayUrl
 from pylon.ports.cursors import Cursors
 from pylon.ports.wallet import Wallet
 
-CURSOR = ("wallet", "invoices")
+CURSOR = (RelayUrl("wallet"), "invoices")  # kept with the relays' cursors: the same kind of fact
 IN_FLIGHT = 1024  # statuses that may be on their way to the store: more than any channel holds
 
 

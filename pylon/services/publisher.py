@@ -58,8 +58,7 @@ class Publisher(Generic[M]):
                 for row in await reader.take():
                     await self._post(row)
                 await self.hint.wait()
-                if self.mine is not None:
-                    reader.rewind()
+                reader.rewind()
 
     async def _post(self, row: Row) -> None:
         entry = entry_of(row)

@@ -4,10 +4,10 @@ import logging
 from collections.abc import Mapping
 
 import trio
-from attrs import define, field, frozen
+from attrs import define, field
 
 from pylon.core.job_machine import Run, StopWork, WorkFailed
-from pylon.core.mail import AboutJob, Mail, WorkDone
+from pylon.core.mail import AboutJob, Mail, Partial, WorkDone
 from pylon.core.outbox import WORKER
 from pylon.errors import BackendUnavailable, GenerationFailed
 from pylon.model.ids import JobId
@@ -23,16 +23,8 @@ log = logging.getLogger(__name__)
 
 TRIES = 3
 FIRST_RETRY_SECONDS = 1.0
+NEWEST_COUNTS = 0.2  # of the moving average of seconds per job
 PARTIAL_SECONDS = 0.25  # pieces are gathered this long before they are told
-
-
-@frozen
-class Partial:
-    """A piece of an answer in the making; `number` orders the pieces of one job from 0."""
-
-    job: Job
-    number: int
-    text: str
 
 
 @define
@@ -50,6 +42,7 @@ class Worker:
     hint: Hint
     mail: trio.MemorySendChannel[Mail]
     partials: trio.MemorySendChannel[Partial]
+    pace: Cell[float]  # seconds a job takes; a moving average of ours
     _running: dict[JobId, trio.CancelScope] = field(factory=dict, init=False)
     _slots: dict[str, trio.CapacityLimiter] = field(factory=dict, init=False)
 
@@ -107,7 +100,10 @@ class Worker:
         for _ in range(TRIES):
             try:
                 with trio.fail_after(max(0.0, deadline - self.clock.now())):
-                    return WorkDone(job.id, await self._generate(backend, job), done=(seq,))
+                    began = trio.current_time()
+                    completion = await self._generate(backend, job)
+                self._learn(trio.current_time() - began)
+                return WorkDone(job.id, completion, done=(seq,))
             except trio.TooSlowError:
                 break
             except (BackendUnavailable, GenerationFailed) as exc:
@@ -116,6 +112,9 @@ class Worker:
             await self.clock.sleep_until(self.clock.now() + delay)
             delay *= 2
         return AboutJob(job.id, WorkFailed(reason), done=(seq,))
+
+    def _learn(self, seconds: float) -> None:
+        self.pace.value += (seconds - self.pace.value) * NEWEST_COUNTS
 
     async def _generate(self, backend: Backend, job: Job) -> Completion:
         async with backend.generate(job.prompt) as generation:

@@ -1,0 +1,70 @@
+"""The actor that keeps the budget: it reserves before a payment and settles after."""
+
+from collections.abc import Container
+
+import trio
+from attrs import frozen
+
+from pylon.core.order_machine import BudgetExceeded, BudgetReserved, Release, Reserve, Spend
+from pylon.core.order_mail import AboutOrder, OrderMail
+from pylon.core.outbox import TREASURER
+from pylon.model.ids import JobId
+from pylon.model.order import Order, OrderState
+from pylon.ports.budget import Budget, Caps
+from pylon.ports.channels import Hint
+from pylon.ports.clock import Clock
+from pylon.ports.outbox import OutboxReader, entry_of
+from pylon.ports.records import Records, Row
+
+
+@frozen
+class Treasurer:
+    """Carry out `Reserve`, `Spend` and `Release`, in the order they were asked for."""
+
+    records: Records[Order, OrderState]
+    mine: Container[JobId]
+    budget: Budget
+    caps: Caps
+    clock: Clock
+    hint: Hint
+    mail: trio.MemorySendChannel[OrderMail]
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Serve until cancelled."""
+        reader = OutboxReader(self.records, TREASURER, self.mine)
+        task_status.started()
+        while True:
+            for row in await reader.take():
+                await self._serve(row)
+            await self.hint.wait()
+            reader.rewind()
+
+    async def _serve(self, row: Row) -> None:
+        now = int(self.clock.now())
+        match entry_of(row):
+            case Reserve() as reserve:
+                await self._reserve(row, reserve, now)
+            case Spend(payment_hash, amount, fee):
+                await self.budget.spend(payment_hash, amount=amount, fee=fee, now=now)
+                await self.records.drop([row.seq])
+            case Release(payment_hash):
+                await self.budget.release(payment_hash)
+                await self.records.drop([row.seq])
+            case _:
+                return
+
+    async def _reserve(self, row: Row, reserve: Reserve, now: int) -> None:
+        refusal = await self.budget.reserve(
+            reserve.payment_hash,
+            row.subject,
+            amount=reserve.amount,
+            fee=reserve.fee,
+            caps=self.caps,
+            now=now,
+        )
+        news = (
+            BudgetReserved(reserve.payment_hash)
+            if refusal is None
+            else BudgetExceeded(reserve.payment_hash, refusal)
+        )
+        await self.mail.send(AboutOrder(row.subject, news, done=(row.seq,)))
