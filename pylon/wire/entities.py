@@ -4,7 +4,7 @@ These forms never go into events or filters, which hold hex.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, assert_never
 
 from attrs import field, frozen
 
@@ -146,9 +146,12 @@ def _encode(entity: Entity) -> str:
         case EventEntity(event_id, relays, author, kind):
             special = bytes.fromhex(event_id)
             return _bech32("nevent", _elements(special, relays, author=author, kind=kind))
-        case AddressEntity(Address(kind, author, identifier), relays):
-            special = identifier.encode()
-            return _bech32("naddr", _elements(special, relays, author=author, kind=kind))
+        case AddressEntity(place, relays):
+            special = place.identifier.encode()
+            rest = _elements(special, relays, author=place.pubkey, kind=place.kind)
+            return _bech32("naddr", rest)
+        case _:
+            assert_never(entity)
 
 
 def _read(hrp: str, data: bytes) -> Entity:

@@ -17,6 +17,7 @@ from pylon.model.filter import Filter
 from pylon.model.ids import EventId
 from pylon.wire import filters, json
 
+MAX_FILTERS: Final = 100  # of one request: each costs time with every event that comes
 SubscriptionId: TypeAlias = Annotated[str, Meta(min_length=1, max_length=64)]
 
 
@@ -206,8 +207,8 @@ def prefix(message: str) -> Prefix:
 
 def _filters(name: str, text: str | bytes, max_size: int) -> tuple[Filter, ...]:
     _label, _name, *objects = json.decode(text, max_size=max_size)
-    if not objects:
-        raise Refused(name, "invalid: no filter")
+    if not 1 <= len(objects) <= MAX_FILTERS:
+        raise Refused(name, f"invalid: 1 to {MAX_FILTERS} filters, not {len(objects)}")
     try:
         return tuple(map(filters.from_json, objects))
     except Malformed as fault:

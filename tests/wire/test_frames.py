@@ -127,7 +127,9 @@ def test_an_event_frame_holds_the_event_object_itself() -> None:
         '["COUNT",null]',
         '["REQ","s",' + "[" * 40 + "]" * 40 + "]",
         "[" * 100_000,
+        '["EVENT",{"created_at":' + "9" * 100_000 + "}]",
     ],
+    ids=lambda text: f"{len(text)} {text[:20]}",
 )
 def test_what_is_no_client_frame_is_refused(text: str) -> None:
     with pytest.raises(Malformed):
@@ -146,7 +148,8 @@ def test_what_is_no_relay_frame_is_refused(text: str) -> None:
 @pytest.mark.parametrize(
     ("rest", "reason"),
     [
-        ("", "invalid: no filter"),
+        ("", "invalid: 1 to 100 filters, not 0"),
+        (",{}" * 101, "invalid: 1 to 100 filters, not 101"),
         (",{},7", "invalid: a filter is a JSON object"),
         (',{"ids":["aa"]}', "invalid: ids: "),
         (',{"kinds":[1],"search":"cats"}', "unsupported: filter key 'search'"),

@@ -69,7 +69,9 @@ def test_nips_that_are_no_numbers_are_left_out(raw: Any, nips: tuple[int, ...]) 
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "<html>", '"relay"', '{"name":"' + "x" * 200_000 + '"}']
+    "text",
+    ["", "[]", "<html>", '"relay"', '{"name":"' + "x" * 200_000 + '"}'],
+    ids=lambda text: f"{len(text)} {text[:8]}",
 )
 def test_what_is_no_document_is_refused(text: str) -> None:
     with pytest.raises(Malformed):

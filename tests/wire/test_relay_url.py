@@ -42,6 +42,7 @@ def test_what_changes_nothing_is_taken_away(text: str, normal: str) -> None:
         "wss://reläy",
         "wss://" + "x" * 1024,
     ],
+    ids=lambda text: repr(text[:20]),
 )
 def test_what_is_no_relay_url_is_refused(text: str) -> None:
     with pytest.raises(Malformed):
