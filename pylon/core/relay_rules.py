@@ -45,6 +45,9 @@ class RelayRules:
     burst: float = 10_000.0  # tokens saved at most, and owed at most before we hang up
 
 
+DEFAULT_RULES: Final = RelayRules()
+
+
 def visible(event: Event, keys: Collection[PublicKey]) -> bool:
     """Say whether a client that has proved to hold `keys` may read an event."""
     return (

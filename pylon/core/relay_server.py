@@ -136,6 +136,11 @@ def receive(session: Session, text: str, *, now: float, rules: RelayRules) -> St
     return _serve(session, frame, now=now, rules=rules)
 
 
+def close(session: Session, name: str, reason: str) -> Step:
+    """End a subscription that cannot be served."""
+    return _unsubscribe(session, name, Reply(Closed(name, reason)))
+
+
 def stored(event: Event, added: Added) -> Ok:
     """Say what became of an event that was to be stored."""
     match added:

@@ -58,21 +58,8 @@ Handler = Callable[[Wire], Awaitable[None]]
 Answer = Callable[[HttpRequest], HttpReply]
 
 
-async def serve_websockets(
-    handler: Handler,
-    http: Answer,
-    *,
-    host: str,
-    port: int,
-    limits: SocketLimits = SocketLimits(),
-    task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED,
-) -> None:
-    """Serve until cancelled; `started` gives the port bound, also for port 0.
-
-    `handler` has a connection for as long as it runs. Its return closes with 1000, a `PeerFault`
-    it raises closes with 1008 and its text as the reason, a `RelayLost` is the end of the
-    connection and no news; anything else is a bug and ends the server. `http` answers every
-    request that asks for no upgrade.
+async def listen(host: str, port: int) -> tuple[Sequence[trio.SocketListener], int]:
+    """Bind an address and return what `serve_websockets` wants, and the port, also for port 0.
 
     Raises:
         Misconfigured: The address cannot be had.
@@ -81,10 +68,28 @@ async def serve_websockets(
         listeners = await trio.open_tcp_listeners(port, host=host)
     except OSError as error:
         raise Misconfigured(f"cannot listen on {host} port {port}: {error.strerror}") from error
+    return listeners, listeners[0].socket.getsockname()[1]
+
+
+async def serve_websockets(
+    listeners: Sequence[trio.SocketListener],
+    handler: Handler,
+    http: Answer,
+    *,
+    limits: SocketLimits = SocketLimits(),
+    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Serve until cancelled, and close the listeners then.
+
+    `handler` has a connection for as long as it runs. Its return closes with 1000, a `PeerFault`
+    it raises closes with 1008 and its text as the reason, a `RelayLost` is the end of the
+    connection and no news; anything else is a bug and ends the server. `http` answers every
+    request that asks for no upgrade.
+    """
     server = _Server(handler, http, limits)
     async with trio.open_nursery() as nursery:
         await nursery.start(trio.serve_listeners, server.serve, listeners)
-        task_status.started(listeners[0].socket.getsockname()[1])
+        task_status.started()
 
 
 @define(eq=False)

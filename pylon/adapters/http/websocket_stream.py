@@ -35,6 +35,7 @@ class WebSocketStream:
     _sending: trio.Lock = field(factory=trio.Lock, init=False)
     _pings: dict[bytes, trio.Event] = field(factory=dict, init=False)
     _lost: str | None = field(default=None, init=False)
+    _torn: bool = field(default=False, init=False)  # a write was cut short: no frame can follow
 
     async def send(self, texts: Sequence[str]) -> None:
         """See `Wire.send`. Cancelled half-way, the connection is good for nothing but dropping."""
@@ -73,7 +74,7 @@ class WebSocketStream:
         what still comes is read, for as long as the caller's patience lasts.
         """
         with suppress(RelayLost):
-            if self._frames.state is ConnectionState.OPEN:
+            if self._frames.state is ConnectionState.OPEN and not self._torn:
                 await self._write(bytes(self._frames.send(CloseConnection(code, reason))))
             if self._frames.state is ConnectionState.LOCAL_CLOSING:
                 await self._drain()
@@ -91,7 +92,9 @@ class WebSocketStream:
     async def _write(self, data: bytes) -> None:
         try:
             async with self._sending:
+                self._torn = True
                 await self._stream.send_all(data)
+                self._torn = False
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
             raise RelayLost("client") from error
 

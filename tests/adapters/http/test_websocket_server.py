@@ -26,6 +26,7 @@ from pylon.adapters.http.websocket_server import (
     HttpReply,
     HttpRequest,
     SocketLimits,
+    listen,
     serve_websockets,
 )
 from pylon.errors import Misconfigured, PeerFault, RelayLost
@@ -124,8 +125,8 @@ async def serving(
             raise
 
     async with trio.open_nursery() as nursery:
-        serve = partial(serve_websockets, observed, answer, host="127.0.0.1", port=0, limits=LIMITS)
-        port = await nursery.start(serve)
+        listeners, port = await listen("127.0.0.1", 0)
+        await nursery.start(partial(serve_websockets, listeners, observed, answer, limits=LIMITS))
         yield Server(port, nursery.cancel_scope, seen, ends)
         nursery.cancel_scope.cancel()
 
@@ -394,4 +395,4 @@ async def test_connections_over_the_limit_are_dropped_and_room_comes_back() -> N
 async def test_a_taken_port_is_the_users_to_mend() -> None:
     async with serving() as server:
         with pytest.raises(Misconfigured, match=f"127.0.0.1 port {server.port}"):
-            await serve_websockets(echo, answer, host="127.0.0.1", port=server.port)
+            await listen("127.0.0.1", server.port)
