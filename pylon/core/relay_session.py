@@ -3,10 +3,8 @@
 `advance` is a pure function of the session and the news. A session outlives connections: what is
 wanted and what is not yet published survive `Lost`, and are asked and sent again after `Opened`.
 
-Time comes with `TimePassed`, about once a second. The session counts seconds of its own, in which
-we were awake and listening: a laptop's sleep, a clock that is set, or a consumer that keeps us from
-reading make no relay look dead. After a jump it pings at once, because a connection that slept is
-suspect.
+Time comes with `TimePassed`, about once a second, and everything here waits in the seconds of
+`relay_pulse`.
 
 NIP-42: the newest challenge counts, and is answered once something was refused for want of it, or
 where NIP-11 announces that something will be. What was refused is sent again after the relay's OK,
@@ -19,9 +17,11 @@ from attrs import evolve, field, frozen
 
 from pylon.core import relay_auth as auths
 from pylon.core import relay_publishing as publishing
+from pylon.core import relay_pulse as pulses
 from pylon.core import relay_subscriptions as subscriptions
 from pylon.core.relay_auth import Auth
 from pylon.core.relay_publishing import Publishing
+from pylon.core.relay_pulse import Finding, Pulse
 from pylon.core.relay_subscriptions import Subscriptions
 from pylon.errors import Malformed
 from pylon.model.event import Event
@@ -49,10 +49,6 @@ from pylon.wire.frames import (
     encode,
 )
 from pylon.wire.relay_info import Limitation
-
-QUIET_SECONDS = 20.0  # of silence before a ping
-PONG_SECONDS = 15.0  # for its pong, or any other sign of life
-JUMP_SECONDS = 10.0  # between two TimePassed is no tick but a sleep, or a clock that was set
 
 # News: what can happen to a session.
 
@@ -156,7 +152,7 @@ Order: TypeAlias = Send | Hear | SignChallenge | Ping | HangUp | Report
 
 @frozen
 class Session:
-    """All that is known of one relay. Times but `wall` are the session's own seconds."""
+    """All that is known of one relay."""
 
     relay: RelayUrl
     subscriptions: Subscriptions
@@ -165,11 +161,13 @@ class Session:
     auth: Auth = field(factory=Auth)
     connected: bool = False
     fraction: float = 0.0
-    time: float = 0.0
-    wall: float = 0.0  # unix seconds
-    heard_at: float = 0.0
-    pinged_at: float | None = None
+    pulse: Pulse = field(factory=Pulse)
     unasked: int = 0  # events dropped because nothing asked for them
+
+    @property
+    def time(self) -> float:
+        """Seconds we were awake and listening."""
+        return self.pulse.time
 
 
 @frozen
@@ -206,7 +204,7 @@ def advance(session: Session, news: News) -> Step:
         case Signed(event=event):
             return _signed(session, event)
         case Ponged():
-            return Step(_alive(session))
+            return Step(evolve(session, pulse=pulses.alive(session.pulse)))
         case LimitsLearned(limits=limits):
             return _flush(_wish_auth(evolve(session, limits=limits)))
 
@@ -217,9 +215,8 @@ def advance(session: Session, news: News) -> Step:
 def _opened(session: Session, fraction: float) -> Step:
     session = _lost(session)
     asked, reports = subscriptions.ask_all(session.subscriptions, session.time)
-    session = evolve(
-        session, connected=True, fraction=fraction, heard_at=session.time, subscriptions=asked
-    )
+    pulse = pulses.alive(session.pulse)
+    session = evolve(session, connected=True, fraction=fraction, pulse=pulse, subscriptions=asked)
     return _flush(Step(session, reports))
 
 
@@ -228,7 +225,6 @@ def _lost(session: Session) -> Session:
         session,
         connected=False,
         auth=Auth(),
-        pinged_at=None,
         subscriptions=subscriptions.disconnected(session.subscriptions),
         publishing=publishing.disconnected(session.publishing),
     )
@@ -265,7 +261,9 @@ def _publish(session: Session, event: Event) -> Step:
 def _frame(session: Session, frame: RelayFrame) -> Step:
     if not session.connected:
         return Step(session)
-    session = _alive(session)
+    pulse = pulses.alive(session.pulse)
+    if pulse is not session.pulse:
+        session = evolve(session, pulse=pulse)
     match frame:
         case Found(subscription=key, event=event):
             return _found(session, key, event)
@@ -283,7 +281,7 @@ def _frame(session: Session, frame: RelayFrame) -> Step:
 
 
 def _found(session: Session, key: str, event: Event) -> Step:
-    state, name = subscriptions.found(session.subscriptions, key, event, session.wall)
+    state, name = subscriptions.found(session.subscriptions, key, event, session.pulse.wall)
     if not name:
         return Step(evolve(session, unasked=session.unasked + 1))
     if state is not session.subscriptions:
@@ -364,32 +362,27 @@ def _has_locked(session: Session) -> bool:
 # Time
 
 
-def _alive(session: Session) -> Session:
-    if session.pinged_at is None and session.heard_at == session.time:
-        return session
-    return evolve(session, heard_at=session.time, pinged_at=None)
-
-
 def _time(session: Session, news: TimePassed) -> Step:
-    passed = news.now - session.wall
-    jumped = not 0 <= passed <= JUMP_SECONDS
-    counts = news.listening and not jumped
-    session = evolve(session, wall=news.now, time=session.time + (passed if counts else 0.0))
+    pulse = pulses.passed(session.pulse, news.now, listening=news.listening)
+    session = evolve(session, pulse=pulse)
     if not session.connected or not news.listening:
         return Step(session)
     asked, reports = subscriptions.tick(session.subscriptions, session.time)
     going, outcomes = publishing.tick(session.publishing, session.time, session.fraction)
     session = evolve(session, subscriptions=asked, publishing=going)
-    return _flush(_check_auth(_check_life(session, (*reports, *outcomes), jumped=jumped)))
+    return _flush(_check_auth(_check_pulse(session, (*reports, *outcomes))))
 
 
-def _check_life(session: Session, before: tuple[Order, ...], *, jumped: bool) -> Step:
-    if session.pinged_at is not None:
-        dead = session.time - session.pinged_at >= PONG_SECONDS
-        return Step(session, (*before, HangUp("no answer to a ping")) if dead else before)
-    if jumped or session.time - session.heard_at >= QUIET_SECONDS:
-        return Step(evolve(session, pinged_at=session.time), (*before, Ping()))
-    return Step(session, before)
+def _check_pulse(session: Session, before: tuple[Order, ...]) -> Step:
+    pulse, finding = pulses.examine(session.pulse)
+    session = evolve(session, pulse=pulse)
+    match finding:
+        case Finding.NOTHING:
+            return Step(session, before)
+        case Finding.PING:
+            return Step(session, (*before, Ping()))
+        case Finding.DEAD:
+            return Step(session, (*before, HangUp("no answer to a ping")))
 
 
 def _check_auth(step: Step) -> Step:

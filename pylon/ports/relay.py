@@ -4,6 +4,9 @@ from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
+from pylon.model.ids import RelayUrl
+from pylon.wire.relay_info import RelayInfo
+
 
 class Wire(Protocol):
     """A connected text channel to one relay.
@@ -29,4 +32,12 @@ class Dial(Protocol):
 
     def __call__(self, url: str) -> AbstractAsyncContextManager[Wire]:
         """Connect to `url`; raise `RelayLost` when that fails. The caller sets the timeout."""
+        ...
+
+
+class FetchInfo(Protocol):
+    """Asks a relay about itself (NIP-11)."""
+
+    async def __call__(self, url: RelayUrl) -> RelayInfo | None:
+        """Return what the relay says; None where it says nothing, or nothing readable, in time."""
         ...
