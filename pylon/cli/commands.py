@@ -22,6 +22,12 @@ class Command:
 
 COMMANDS = (
     Command("init", "pylon.cli.init:init", "Make or import this node's identity.", NODE),
+    Command(
+        "wallet",
+        "pylon.cli.wallet:app",
+        "Fund it, get paid, pay, look back.\n\n$ pylon wallet fund\n$ pylon wallet balance",
+        WALLET,
+    ),
     Command("whoami", "pylon.cli.whoami:whoami", "Show who this node is.", NODE),
     Command(
         "config",

@@ -19,8 +19,6 @@ _UNSAFE = {
     code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in _SPACE
 } | {ord(mark): f"\\u{ord(mark):04x}" for mark in _REORDERING}
 
-Advance = Callable[[int], None]
-
 
 class ReaderGone(Exception):
     """Whoever read our output has closed it: `pylon … | head`."""
@@ -76,20 +74,6 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
 
 _ONE_CELL = {ord("\t"): " ", ord("\n"): " "}
-
-
-@contextmanager
-def progress(label: str, *, total: int | None = None) -> Generator[Advance]:
-    """Show how far long work has come, on a terminal; yields what to call with each step's size."""
-    if not sys.stderr.isatty():
-        yield lambda _: None
-        return
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(clean(label), total=total)
-        yield lambda step: bar.advance(task, step)
 
 
 @contextmanager
