@@ -126,11 +126,11 @@ def _plain(model: str) -> str:
 def _refuse(
     everyone: Sequence[BackendHealth], of_backend: Sequence[BackendHealth], wanted: Wanted
 ) -> Refused:
+    if not everyone:
+        return Refused(unknown=True, reason="no backend is configured here")
     if not of_backend:
-        names = ", ".join(health.backend for health in everyone) or "none"
-        return Refused(
-            unknown=True, reason=f"no backend {wanted.backend or ''} here; have: {names}"
-        )
+        names = ", ".join(health.backend for health in everyone)
+        return Refused(unknown=True, reason=f"no backend {wanted.backend} here; have: {names}")
     up = [health for health in of_backend if health.available]
     down = "; ".join(f"{h.backend}: {h.reason or 'down'}" for h in of_backend if not h.available)
     if not up:

@@ -59,12 +59,18 @@ class OpenAiBackend:
     @asynccontextmanager
     async def generate(self, prompt: Prompt) -> AsyncGenerator[OpenAiGeneration, None]:
         max_tokens = prompt.max_tokens or self._limits.max_tokens
-        response = await self._start(_body(prompt, max_tokens, omit=self._server.omit))
-        # Leaving an unfinished body closes its connection, and that stops the server.
-        async with reading(response) as data:
-            events = EventReader(plain=_is_document(response))
-            generation = OpenAiGeneration(self.name, prompt, data, self._limits, max_tokens, events)
-            yield generation
+        try:
+            response = await self._start(_body(prompt, max_tokens, omit=self._server.omit))
+            # Leaving an unfinished body closes its connection, and that stops the server.
+            async with reading(response) as data:
+                events = EventReader(plain=_is_document(response))
+                generation = OpenAiGeneration(
+                    self.name, prompt, data, self._limits, max_tokens, events
+                )
+                yield generation
+        except (BackendUnavailable, GenerationFailed):
+            self._proven_until = float("-inf")
+            raise
         if generation.begun:
             self._proven_until = trio.current_time() + PROVEN_SECONDS
 

@@ -1,6 +1,5 @@
 """The answer of an OpenAI-compatible server, as it streams in (server-sent events)."""
 
-import re
 from collections.abc import Iterator
 from typing import Annotated, Any, TypeAlias
 
@@ -12,7 +11,6 @@ from pylon.errors import GenerationFailed
 MAX_EVENT_BYTES = 1 << 20
 
 _Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=2**31)]
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f\s]+")
 _MAX_REASON = 200
 
 
@@ -137,4 +135,7 @@ def reason_in(body: bytes) -> str:
         return ""
     for key in ("error", "message"):
         found = found.get(key, found) if isinstance(found, dict) else found
-    return _UNPRINTABLE.sub(" ", found).strip()[:_MAX_REASON] if isinstance(found, str) else ""
+    if not isinstance(found, str):
+        return ""
+    shown = "".join(letter if letter.isprintable() else " " for letter in found[:_MAX_REASON])
+    return " ".join(shown.split())
