@@ -170,7 +170,8 @@ def _agree(request: JobRequest, asked: chat.ChatRequest, service: Service) -> Te
     )
     mode = _mode(request, service.provider, price)
     if mode is None:
-        return Refusal(f"no payment mode in common; we take {', '.join(service.provider.modes)}")
+        offered = ", ".join(_paid_modes(service.provider)) or "none"
+        return Refusal(f"no payment mode in common; we take {offered}")
     price = ZERO if mode is PayMode.FREE else price
     if request.bid is not None and request.bid < price:
         bid = show_sats(request.bid)
@@ -195,7 +196,10 @@ def _mode(request: JobRequest, provider: ProviderConfig, price: Msat) -> PayMode
     """Take the first mode the customer accepts that we offer; None if there is none."""
     if price == ZERO or not provider.require_payment:
         return PayMode.FREE
-    offered = [PayMode(word) for word in provider.modes if word != PayMode.FREE]
-    if request.pay is None:
-        return next((mode for mode in offered if mode in _STRANGERS_PAY), None)
-    return next((mode for mode in request.pay if mode in offered), None)
+    offered = _paid_modes(provider)
+    wanted = _STRANGERS_PAY if request.pay is None else request.pay
+    return next((mode for mode in wanted if mode in offered), None)
+
+
+def _paid_modes(provider: ProviderConfig) -> list[PayMode]:
+    return [PayMode(word) for word in provider.modes if word != PayMode.FREE]

@@ -5,6 +5,7 @@ minimum, rounded up to whole satoshi.
 """
 
 from pylon.config import PricingConfig
+from pylon.model.handler import Rates
 from pylon.model.inference import Prompt
 from pylon.model.money import Msat, whole_sats_up
 
@@ -33,9 +34,15 @@ def quote(prompt: Prompt, backend: str, *, pricing: PricingConfig, max_tokens: i
     return whole_sats_up(Msat(max(msats, pricing.min_price_msats)))
 
 
-def rate(msats: int, backend: str, *, pricing: PricingConfig) -> Msat:
-    """Return a rate of the price list as it applies to a backend, rounded up."""
-    return Msat(_percent(msats, pricing.multipliers.get(backend, 100), unit=1))
+def rates_of(backend: str, *, pricing: PricingConfig) -> Rates:
+    """Return the price list as it applies to a backend, each rate rounded up to a millisatoshi."""
+    percent = pricing.multipliers.get(backend, 100)
+    return Rates(
+        base=Msat(_percent(pricing.base_msats, percent, unit=1)),
+        input_per_1k=Msat(_percent(pricing.input_msats_per_1k_tokens, percent, unit=1)),
+        output_per_1k=Msat(_percent(pricing.output_msats_per_1k_tokens, percent, unit=1)),
+        minimum=Msat(pricing.min_price_msats),
+    )
 
 
 def _percent(amount: int, percent: int, *, unit: int) -> int:
