@@ -40,11 +40,10 @@ class MemoryRecords(Generic[F, S]):
 
     async def save(self, changes: Sequence[Change[F, S]]) -> None:
         await trio.lowlevel.checkpoint()
-        self._version += 1
-        for change in changes:
-            machine = self._step(change) if change.facts is None else self._begin(change)
-            if machine is not None:
-                self._keep(machine, change)
+        taken = [change for change in changes if self._take(change)]
+        self.remove([seq for change in taken for seq in change.done])
+        for change in taken:
+            self._keep(change)
 
     async def find(self, names: Sequence[str]) -> dict[str, JobId]:
         await trio.lowlevel.checkpoint()
@@ -106,33 +105,37 @@ class MemoryRecords(Generic[F, S]):
     def _open(self) -> list[_Machine[F, S]]:
         return [m for m in self._machines.values() if not m.final]
 
-    def _begin(self, change: Change[F, S]) -> _Machine[F, S] | None:
-        if change.facts is None or change.id in self._machines or change.key in self._names:
-            return None
-        record = Record(change.id, change.facts, change.state, change.now)
+    def _take(self, change: Change[F, S]) -> bool:
+        """Begin or step a machine; False if the change is to be ignored."""
+        taken = self._step(change) if change.facts is None else self._begin(change, change.facts)
+        if taken and change.alias is not None:
+            self._names.setdefault(change.alias, change.id)
+        return taken
+
+    def _begin(self, change: Change[F, S], facts: F) -> bool:
+        if change.id in self._machines or change.key in self._names:
+            return False
+        record = Record(change.id, facts, change.state, change.now)
         machine = _Machine(record, change.peer, change.final, change.due)
         self._machines[change.id] = machine
         if change.key is not None:
             self._names[change.key] = change.id
-        return machine
+        return True
 
-    def _step(self, change: Change[F, S]) -> _Machine[F, S] | None:
+    def _step(self, change: Change[F, S]) -> bool:
         machine = self._machines.get(change.id)
-        if machine is not None:
-            machine.record = Record(change.id, machine.record.facts, change.state, change.now)
-            machine.peer = change.peer or machine.peer
-            machine.final, machine.due = change.final, change.due
-        return machine
+        if machine is None:
+            return False
+        machine.record = Record(change.id, machine.record.facts, change.state, change.now)
+        machine.peer = change.peer or machine.peer
+        machine.final, machine.due = change.final, change.due
+        return True
 
-    def _keep(self, machine: _Machine[F, S], change: Change[F, S]) -> None:
-        """Store what a step brings beside the state."""
-        if change.alias is not None:
-            self._names.setdefault(change.alias, change.id)
+    def _keep(self, change: Change[F, S]) -> None:
+        """Store the acts and events that a step brings."""
         for act in change.acts:
             self._last_seq += 1
             row = Row(self._last_seq, change.id, act.desk, act.kind, act.body)
             self._rows[row.seq] = row
-        for seq in change.done:
-            self._rows.pop(seq, None)
         for event in change.evidence:
-            machine.evidence.setdefault(event.id, event)
+            self._machines[change.id].evidence.setdefault(event.id, event)

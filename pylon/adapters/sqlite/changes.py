@@ -108,8 +108,8 @@ class _Rows:
             (sql.keep_facts, self.facts),
             (sql.step, [(*step, n) for n, step in self.steps.items()]),
             (sql.name, self.names),
-            (sql.post, self.acts),
             (sql.drop, self.done),
+            (sql.post, self.acts),
             (sql.keep_event, self.events),
         )
         for statement, rows in tables:

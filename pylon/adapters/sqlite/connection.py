@@ -10,7 +10,7 @@ import apsw
 from pylon.errors import Misconfigured, PylonError, StoreBusy, StoreFull
 
 BUSY_SECONDS = 5.0
-_RETRY_SECONDS = 0.001
+_RETRY_SECONDS = 0.0003
 
 # WAL lets readers work beside the writer; FULL makes a commit survive a power cut.
 _PRAGMAS = (
