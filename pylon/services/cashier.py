@@ -8,6 +8,7 @@ from pylon.core.mail import AboutJob, Mail
 from pylon.core.outbox import CASHIER
 from pylon.errors import Misconfigured
 from pylon.model.ids import JobId
+from pylon.model.job import Job, JobState
 from pylon.model.money import Msat
 from pylon.ports.channels import Hint
 from pylon.ports.outbox import OutboxReader, entry_of
@@ -21,7 +22,7 @@ AT_ONCE = 32  # invoices in the making; the wallet commits them in groups
 class Cashier:
     """Carry out `MakeInvoice` and `CancelInvoice`. A job has one invoice: its id is the wallet's key."""
 
-    records: Records[object, object]
+    records: Records[Job, JobState]
     wallet: Wallet
     hint: Hint
     mail: trio.MemorySendChannel[Mail]

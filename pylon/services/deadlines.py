@@ -1,6 +1,6 @@
 """The actor for which time is news: it tells a processor which machines have come due."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Any, Generic, TypeVar
 
 import trio
@@ -25,6 +25,7 @@ class Deadlines(Generic[M]):
     changed: Hint
     mail: trio.MemorySendChannel[M]
     time_passed: Callable[[JobId], M]
+    mine: Container[JobId] | None = None  # the machines this process drives; None: all of them
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Tell of due machines until the processor has gone."""
@@ -32,11 +33,14 @@ class Deadlines(Generic[M]):
         while True:
             await self._wait(await self.records.next_due())
             now = int(self.clock.now())
-            told = await self.records.due(now)
+            told = [id_ for id_ in await self.records.due(now) if self._is_mine(id_)]
             for job_id in told:
                 await self.mail.send(self.time_passed(job_id))
             if told:
                 await self.clock.sleep_until(now + RETRY_SECONDS)
+
+    def _is_mine(self, id_: JobId) -> bool:
+        return self.mine is None or id_ in self.mine
 
     async def _wait(self, when: int | None) -> None:
         """Return when `when` has come, or when a hint says that it may have changed."""

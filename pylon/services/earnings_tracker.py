@@ -6,7 +6,7 @@ from attrs import frozen
 from pylon.core.job_machine import Credit
 from pylon.core.outbox import ACCOUNTANT
 from pylon.model.earning import Earning
-from pylon.model.job import Job
+from pylon.model.job import Job, JobState
 from pylon.model.wallet import InvoiceState
 from pylon.ports.channels import Hint
 from pylon.ports.clock import Clock
@@ -20,7 +20,7 @@ from pylon.ports.wallet import Wallet
 class EarningsTracker:
     """Carry out `Credit`: look the payment up in the wallet, then count it once."""
 
-    records: Records[Job, object]
+    records: Records[Job, JobState]
     earnings: Earnings
     wallet: Wallet
     clock: Clock

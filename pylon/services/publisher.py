@@ -16,6 +16,7 @@ from pylon.ports.records import Records, Row
 M = TypeVar("M")
 
 BATCH = 256
+MOST_PENDING = 4096  # events on their way at once; the rest wait in the outbox
 
 
 @define
@@ -47,6 +48,7 @@ class Publisher(Generic[M]):
     undeliverable: Callable[[JobId, EventId, str, int], M]
     mine: Container[JobId] | None = None
     _pending: dict[EventId, _Pending] = field(factory=dict, init=False)
+    _room: Hint = field(factory=Hint, init=False)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Publish until cancelled."""
@@ -62,6 +64,8 @@ class Publisher(Generic[M]):
 
     async def _post(self, row: Row) -> None:
         entry = entry_of(row)
+        while len(self._pending) >= MOST_PENDING:
+            await self._room.wait()
         if isinstance(entry, Post):
             self._pending[entry.event.id] = _Pending(row, entry.tell)
             await self.commands.send(Publish(entry.event))
@@ -92,6 +96,7 @@ class Publisher(Generic[M]):
         self, event_id: EventId, pending: _Pending, dropped: list[int], *, reason: str | None
     ) -> None:
         del self._pending[event_id]
+        self._room.poke()
         row = pending.row
         if not pending.tell:
             dropped.append(row.seq)

@@ -12,7 +12,7 @@ from pylon.core.outbox import WORKER
 from pylon.errors import BackendUnavailable, GenerationFailed
 from pylon.model.ids import JobId
 from pylon.model.inference import BackendHealth, Completion
-from pylon.model.job import Job
+from pylon.model.job import Job, JobState
 from pylon.ports.channels import Cell, Hint
 from pylon.ports.clock import Clock
 from pylon.ports.inference import Backend
@@ -35,7 +35,7 @@ class Worker:
     process; its deadline, set when work began, does not move.
     """
 
-    records: Records[Job, object]
+    records: Records[Job, JobState]
     backends: Mapping[str, Backend]
     healths: Cell[tuple[BackendHealth, ...]]
     clock: Clock

@@ -1,0 +1,179 @@
+"""The buying half of a node: which actors there are, and which channels join them.
+
+    pool.heard ─► order_intake ─┐                  hints ┌─► treasurer ─┐
+    caller ─────────────────────┼─► order_desk ──────────┼─► payer ─────┤
+                     deadlines ─┘      ▲   │             └─► publisher ─┼─► pool.commands
+                                       │   └─► progress (telemetry)     │
+                                       └────────────── mail ────────────┘
+
+As with the provider, mail is must-deliver and the desks hear hints only: no cycle.
+"""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+import trio
+from attrs import define, frozen
+
+from pylon.app.actors import Actors
+from pylon.app.relays import Pool
+from pylon.app.store import Store
+from pylon.config import Config
+from pylon.core import outbox
+from pylon.core.order_machine import (
+    Approved,
+    CancelAsked,
+    Denied,
+    News,
+    RequestPublished,
+    RequestRefused,
+    TimePassed,
+)
+from pylon.core.order_mail import AboutOrder, NewOrder, OrderMail, Progress
+from pylon.model.filter import Filter
+from pylon.model.ids import JobId
+from pylon.model.money import from_sats
+from pylon.model.order import Offer, Order
+from pylon.model.relays import Subscribe
+from pylon.ports.budget import Caps
+from pylon.ports.channels import Hint
+from pylon.ports.clock import Clock
+from pylon.ports.keys import Signer
+from pylon.ports.wallet import Wallet
+from pylon.services.deadlines import Deadlines
+from pylon.services.order_desk import OrderDesk
+from pylon.services.order_intake import OrderIntake
+from pylon.services.payer import Payer
+from pylon.services.publisher import Publisher
+from pylon.services.treasurer import Treasurer
+from pylon.wire.jobs import FEEDBACK_KIND, result_kind
+
+MAIL_SIZE = 256
+PROGRESS_SIZE = 1024
+SUBSCRIPTION = "answers"
+CLOCK_SLACK_SECONDS = 900  # a provider's clock may be behind ours by so much
+
+
+@frozen
+class BuyerParts:
+    """The opened resources a buyer works with; they outlive its actors."""
+
+    config: Config
+    signer: Signer
+    store: Store
+    wallet: Wallet
+    pool: Pool
+    clock: Clock
+
+
+@define
+class Buyer:
+    """Drives orders. `progress` tells what happens to them; it may miss some if it is not read."""
+
+    progress: trio.MemoryReceiveChannel[Progress]
+    _parts: BuyerParts
+    _mail: trio.MemorySendChannel[OrderMail]
+    _mine: set[JobId]
+    _hints: dict[str, Hint]
+
+    async def submit(self, order: Order, *, key: str | None = None) -> None:
+        """Begin an order, and drive it until the block ends."""
+        self._mine.add(order.id)
+        await self._mail.send(NewOrder(order, key))
+
+    async def resume(self, order: JobId) -> None:
+        """Go on with an order that another process has begun and no longer drives."""
+        self._mine.add(order)
+        for hint in self._hints.values():
+            hint.poke()
+
+    async def approve(self, order: JobId, offer: Offer) -> None:
+        """Say yes to the offer chosen."""
+        await self._tell(order, Approved(offer.payment_hash))
+
+    async def deny(self, order: JobId, offer: Offer) -> None:
+        """Say no to the offer chosen."""
+        await self._tell(order, Denied(offer.payment_hash))
+
+    async def cancel(self, order: JobId) -> None:
+        """Call an order off; one that is paid goes on."""
+        await self._tell(order, CancelAsked())
+
+    async def _tell(self, order: JobId, news: News) -> None:
+        await self._mail.send(AboutOrder(order, news))
+
+
+@asynccontextmanager
+async def open_buyer(
+    parts: BuyerParts, *, since: int, kinds: tuple[int, ...] = (5050, 5935)
+) -> AsyncGenerator[Buyer, None]:
+    """Start the actors of a buyer, for as long as the block lasts.
+
+    `since` (unix seconds) is when the oldest order to be driven was opened: what providers have
+    published from then on is asked for again.
+    """
+    mail_in, mail_out = trio.open_memory_channel[OrderMail](MAIL_SIZE)
+    progress_in, progress_out = trio.open_memory_channel[Progress](PROGRESS_SIZE)
+    desks = (outbox.TREASURER, outbox.PAYER, outbox.PUBLISHER)
+    hints = {desk: Hint() for desk in desks}
+    changed = Hint()
+    mine: set[JobId] = set()
+    p, orders = parts, parts.store.orders
+    caps = caps_of(parts.config)
+    async with trio.open_nursery() as nursery:
+        actors = Actors(nursery)
+        desk = OrderDesk(orders, mail_out, p.signer, p.clock, mine, hints, changed, progress_in)
+        await actors.start("order desk", desk.run, owns=(mail_out,))
+        deadlines: Deadlines[OrderMail] = Deadlines(
+            orders,
+            p.clock,
+            changed,
+            mail_in.clone(),
+            lambda id_: AboutOrder(id_, TimePassed({})),
+            mine,
+        )
+        await actors.start("deadlines", deadlines.run, owns=(deadlines.mail,))
+        treasurer = Treasurer(
+            orders, mine, p.store.budget, caps, p.clock, hints[outbox.TREASURER], mail_in.clone()
+        )
+        await actors.start("treasurer", treasurer.run, owns=(treasurer.mail,))
+        payer = Payer(orders, mine, p.wallet, hints[outbox.PAYER], mail_in.clone())
+        await actors.start("payer", payer.run, owns=(payer.mail,))
+        publisher: Publisher[OrderMail] = Publisher(
+            orders,
+            len(p.pool.health()),
+            p.config.relay.publish_acks,
+            hints[outbox.PUBLISHER],
+            p.pool.commands.clone(),
+            p.pool.outcomes,
+            mail_in.clone(),
+            lambda id_, _, seq: AboutOrder(id_, RequestPublished(), (seq,)),
+            lambda id_, _, why, seq: AboutOrder(id_, RequestRefused(why), (seq,)),
+            mine,
+        )
+        await actors.start("publisher", publisher.run, owns=(publisher.mail, publisher.commands))
+        intake = OrderIntake(p.pool.heard, mail_in.clone())
+        await actors.start("order intake", intake.run, owns=(intake.mail,))
+        await p.pool.commands.send(_answers(p.signer, kinds, since))
+        with mail_in, progress_out:
+            yield Buyer(progress_out, parts, mail_in, mine, hints)
+            nursery.cancel_scope.cancel("nobody buys any more")
+
+
+def caps_of(config: Config) -> Caps:
+    """Read the caps on spending; 0 in the file means none."""
+    budget = config.budget
+    return Caps(
+        per_job=from_sats(budget.per_job_sats) if budget.per_job_sats else None,
+        per_day=from_sats(budget.per_day_sats) if budget.per_day_sats else None,
+        total=from_sats(budget.total_sats) if budget.total_sats else None,
+    )
+
+
+def _answers(signer: Signer, kinds: tuple[int, ...], since: int) -> Subscribe:
+    """Ask for everything providers address to us: one subscription, however many orders."""
+    wanted = (FEEDBACK_KIND, *map(result_kind, kinds))
+    about_us = {"p": (signer.public_key,)}
+    return Subscribe(
+        SUBSCRIPTION, (Filter(kinds=wanted, tags=about_us, since=since - CLOCK_SLACK_SECONDS),)
+    )

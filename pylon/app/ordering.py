@@ -1,0 +1,103 @@
+"""Buying for one command: a home opened as a buyer, orders placed, followed and read."""
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+
+from attrs import evolve, frozen
+
+from pylon.app.buyer import Buyer, BuyerParts, open_buyer
+from pylon.app.node import Opened, open_relays
+from pylon.app.store import Store, open_store
+from pylon.app.wallet import open_wallet
+from pylon.core import chat
+from pylon.core.ordering import CHAT_KIND, Wish, draft_request, make_order
+from pylon.errors import Misconfigured
+from pylon.model.event import Event
+from pylon.model.ids import EventId, JobId
+from pylon.model.job import Encryption
+from pylon.model.order import Done, Order, OrderState
+from pylon.ports.keys import Signer
+from pylon.ports.records import Record
+from pylon.wire import jobs
+
+SHORTEST_PREFIX = 4
+KNOWN_ORDERS = 10_000  # how many of the latest orders a shortened id is looked for among
+
+
+@frozen
+class Desk:
+    """A home that can buy, and its memory."""
+
+    buyer: Buyer
+    store: Store
+
+
+@asynccontextmanager
+async def open_desk(
+    opened: Opened, *, since: int, relays: Sequence[str] = ()
+) -> AsyncGenerator[Desk, None]:
+    """Open a home for buying; `relays` stand in for the configured ones."""
+    config = opened.config
+    if relays:
+        config = evolve(config, relay=evolve(config.relay, urls=tuple(relays)))
+        opened = evolve(opened, config=config)
+    opened.home.create()
+    async with (
+        open_store(opened.home.database) as store,
+        open_wallet(opened.home, config, opened.identity, clock=opened.clock) as wallet,
+        open_relays(opened, store) as pool,
+        open_buyer(
+            BuyerParts(config, opened.identity.signer, store, wallet, pool, opened.clock),
+            since=since,
+        ) as buyer,
+    ):
+        yield Desk(buyer, store)
+
+
+def prepare(opened: Opened, wish: Wish) -> Order:
+    """Make and sign the order of a wish; nothing is stored or sent yet. Raises `Misconfigured`."""
+    now = int(opened.clock.now())
+    config, signer = opened.config.buyer, opened.identity.signer
+    draft = draft_request(wish, config, now)
+    if wish.encrypted and wish.provider is not None:
+        draft, hidden = jobs.hide_request(draft)
+        draft = evolve(draft, content=signer.encrypt(hidden, wish.provider))
+    request = signer.sign(draft)
+    return make_order(wish, request, config, network=opened.identity.network, now=now)
+
+
+async def find_order(store: Store, text: str) -> Record[Order, OrderState]:
+    """Find an order by its id or the beginning of it; raise `Misconfigured`."""
+    prefix = text.strip().lower()
+    exact = JobId(EventId(prefix))
+    found = (await store.orders.load([exact])).get(exact)
+    if found is not None:
+        return found
+    latest = await store.orders.recent(limit=KNOWN_ORDERS)
+    matches = [record for record in latest if record.id.startswith(prefix)]
+    if len(prefix) < SHORTEST_PREFIX or not matches:
+        raise Misconfigured(f"no job {text!r} was ordered from this home: pylon job list")
+    if len(matches) > 1:
+        raise Misconfigured(f"{text!r} begins the ids of {len(matches)} jobs; write more of it")
+    return matches[0]
+
+
+async def answer_text(
+    store: Store, signer: Signer, record: Record[Order, OrderState]
+) -> str | None:
+    """Return the text of an order's answer; None while there is none. Raises `PeerFault`."""
+    if not isinstance(record.state, Done):
+        return None
+    result = record.state.answer.result
+    event = next((e for e in await store.orders.evidence(record.id) if e.id == result), None)
+    return None if event is None else read_text(event, signer)
+
+
+def read_text(event: Event, signer: Signer) -> str:
+    """Read the answer out of a result event, decrypting it where it is hidden."""
+    hidden = None
+    if jobs.encryption_of(event) is not Encryption.NONE:
+        hidden = signer.decrypt(event.content, event.pubkey)
+    content = jobs.read_result(event, hidden).content
+    is_chat = event.kind == jobs.result_kind(CHAT_KIND)
+    return chat.read_answer(content).text if is_chat else content

@@ -1,0 +1,219 @@
+"""The selling half of a node: which actors there are, and which channels join them.
+
+    pool.heard ─► intake ─┐                        hints ┌─► cashier ──┐
+    wallet.watch ─► invoice_watcher ─┤                   ├─► worker ───┤ (─► narrator ─► pool.commands)
+                       deadlines ─┴─► job_processor ─────┼─► publisher ┼─► pool.commands
+                                          ▲              └─► earnings_tracker
+                                          └─────────── mail ───────────┘
+
+Mail is must-deliver. The desks on the right are told by hints alone and read their work from the
+store, so the must-deliver graph has no cycle.
+"""
+
+from collections.abc import Sequence
+
+import trio
+from attrs import frozen
+
+from pylon.app.actors import Actors
+from pylon.app.relays import Pool
+from pylon.app.store import Store
+from pylon.config import Config
+from pylon.core import outbox
+from pylon.core.admission import Service
+from pylon.core.job_machine import Published, TimePassed, Undeliverable
+from pylon.core.mail import AboutJob, Mail, Partial
+from pylon.model.filter import Filter
+from pylon.model.inference import BackendHealth
+from pylon.model.relays import Subscribe, Unsubscribe
+from pylon.ports.channels import Cell, Hint
+from pylon.ports.clock import Clock
+from pylon.ports.inference import Backend
+from pylon.ports.keys import Signer
+from pylon.ports.wallet import Wallet
+from pylon.services.announcer import Announcer
+from pylon.services.backend_watch import BackendWatch
+from pylon.services.cashier import Cashier
+from pylon.services.deadlines import Deadlines
+from pylon.services.earnings_tracker import EarningsTracker
+from pylon.services.intake import CANCEL_KIND, Intake
+from pylon.services.invoice_watcher import InvoiceWatcher
+from pylon.services.job_processor import JobProcessor
+from pylon.services.narrator import Narrator
+from pylon.services.publisher import Publisher
+from pylon.services.worker import Worker
+
+MAIL_SIZE = 256
+PARTIALS_SIZE = 64
+FIRST_PACE_SECONDS = 10.0  # what a job is taken to cost in time before the first is done
+SUBSCRIPTION = "jobs"
+
+
+@frozen
+class ProviderParts:
+    """The opened resources a provider works with; they outlive its actors."""
+
+    config: Config
+    signer: Signer
+    store: Store
+    wallet: Wallet
+    backends: Sequence[Backend]
+    pool: Pool
+    clock: Clock
+
+
+async def serve_provider(
+    parts: ProviderParts,
+    *,
+    stop: trio.Event,
+    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Sell until `stop` is set; then take no more jobs and finish those in hand.
+
+    What is not finished within the configured grace is cut off, and goes on at the next start.
+    """
+    async with trio.open_nursery() as nursery:
+        provider = _Provider(parts, Actors(nursery))
+        await provider.start()
+        task_status.started()
+        await stop.wait()
+        with trio.move_on_after(parts.config.node.grace_seconds):
+            await provider.drain()
+        nursery.cancel_scope.cancel()
+
+
+class _Provider:
+    """The actors of one provider and the channels between them."""
+
+    def __init__(self, parts: ProviderParts, actors: Actors) -> None:
+        self.parts = parts
+        self.actors = actors
+        self.mail_in, self.mail_out = trio.open_memory_channel[Mail](MAIL_SIZE)
+        self.partials_in, self.partials_out = trio.open_memory_channel[Partial](PARTIALS_SIZE)
+        desks = (outbox.CASHIER, outbox.WORKER, outbox.PUBLISHER, outbox.ACCOUNTANT)
+        self.hints = {desk: Hint() for desk in desks}
+        self.deadlines_changed = Hint()
+        self.jobs_changed = Hint()
+        self.backends_changed = Hint()
+        self.healths: Cell[tuple[BackendHealth, ...]] = Cell(())
+        self.pace = Cell(FIRST_PACE_SECONDS)
+        self.announcer: Announcer | None = None
+
+    def service(self) -> Service:
+        """Say what is sold at this moment."""
+        config = self.parts.config
+        return Service(
+            config.provider,
+            config.pricing,
+            config.backends,
+            self.healths.value,
+            seconds_per_job=max(1, round(self.pace.value)),
+        )
+
+    async def start(self) -> None:
+        """Start the actors, those that others depend on first, and listen for jobs last."""
+        await self._start_core()
+        await self._start_desks()
+        await self._start_ears()
+
+    async def drain(self) -> None:
+        """Stop listening, and wait until nothing is being computed or published."""
+        if self.announcer is not None:
+            await self.announcer.withdraw()
+        await self.parts.pool.commands.send(Unsubscribe(SUBSCRIPTION))
+        while await self._busy():
+            await self.jobs_changed.wait()
+
+    async def _busy(self) -> bool:
+        jobs = self.parts.store.jobs
+        return bool(await jobs.count("Working") or await jobs.count("Finished"))
+
+    async def _start_core(self) -> None:
+        p = self.parts
+        watch = BackendWatch(p.backends, self.healths, p.clock, self.backends_changed)
+        await self.actors.start("backend watch", watch.run)
+        processor = JobProcessor(
+            p.store.jobs,
+            self.mail_out,
+            p.signer,
+            p.clock,
+            self.service,
+            self.hints,
+            (self.deadlines_changed, self.jobs_changed),
+        )
+        await self.actors.start("job processor", processor.run, owns=(self.mail_out,))
+        deadlines: Deadlines[Mail] = Deadlines(
+            p.store.jobs,
+            p.clock,
+            self.deadlines_changed,
+            self.mail_in.clone(),
+            lambda job_id: AboutJob(job_id, TimePassed()),
+        )
+        await self.actors.start("deadlines", deadlines.run, owns=(deadlines.mail,))
+
+    async def _start_desks(self) -> None:
+        p, jobs, mail = self.parts, self.parts.store.jobs, self.mail_in
+        cashier = Cashier(jobs, p.wallet, self.hints[outbox.CASHIER], mail.clone())
+        await self.actors.start("cashier", cashier.run, owns=(cashier.mail,))
+        worker = Worker(
+            jobs,
+            {backend.name: backend for backend in p.backends},
+            self.healths,
+            p.clock,
+            self.hints[outbox.WORKER],
+            mail.clone(),
+            self.partials_in,
+            self.pace,
+        )
+        await self.actors.start("worker", worker.run, owns=(worker.mail, self.partials_in))
+        narrator = Narrator(p.signer, p.clock, self.partials_out, p.pool.commands.clone())
+        await self.actors.start(
+            "narrator", narrator.run, owns=(self.partials_out, narrator.commands)
+        )
+        publisher: Publisher[Mail] = Publisher(
+            jobs,
+            len(p.pool.health()),
+            p.config.relay.publish_acks,
+            self.hints[outbox.PUBLISHER],
+            p.pool.commands.clone(),
+            p.pool.outcomes,
+            mail.clone(),
+            lambda job, event, seq: AboutJob(job, Published(event), (seq,)),
+            lambda job, event, why, seq: AboutJob(job, Undeliverable(event, why), (seq,)),
+        )
+        await self.actors.start(
+            "publisher", publisher.run, owns=(publisher.mail, publisher.commands)
+        )
+        tracker = EarningsTracker(
+            jobs, p.store.earnings, p.wallet, p.clock, self.hints[outbox.ACCOUNTANT]
+        )
+        await self.actors.start("earnings tracker", tracker.run)
+
+    async def _start_ears(self) -> None:
+        p = self.parts
+        watcher = InvoiceWatcher(p.wallet, p.store.cursors, self.mail_in.clone())
+        await self.actors.start("invoice watcher", watcher.run, owns=(watcher.mail,))
+        intake = Intake(p.signer, p.pool.heard, self.mail_in)
+        await self.actors.start("intake", intake.run, owns=(self.mail_in,))
+        if p.config.provider.announce:
+            self.announcer = Announcer(
+                p.signer,
+                p.clock,
+                self.service,
+                p.config.node.name,
+                p.config.node.about,
+                self.backends_changed,
+                p.pool.commands.clone(),
+            )
+            commands = self.announcer.commands
+            await self.actors.start("announcer", self.announcer.run, owns=(commands,))
+        await p.pool.commands.send(Subscribe(SUBSCRIPTION, self._filters(), durable=True))
+
+    def _filters(self) -> tuple[Filter, ...]:
+        """Ask for jobs addressed to us, for broadcasts if they are taken, and for cancellations."""
+        kinds = self.service().kinds
+        cancelled = tuple(str(kind) for kind in kinds)
+        ours = Filter(kinds=kinds, tags={"p": (self.parts.signer.public_key,)})
+        anyone = Filter(kinds=kinds)
+        jobs = anyone if self.parts.config.provider.accept_broadcast else ours
+        return (jobs, Filter(kinds=(CANCEL_KIND,), tags={"k": cancelled}))

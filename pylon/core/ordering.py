@@ -1,0 +1,130 @@
+"""From what a person wants to the request that asks for it, and the order that limits it."""
+
+from attrs import frozen
+
+from pylon.config import BuyerConfig
+from pylon.core import chat
+from pylon.core.backends import combine
+from pylon.errors import Malformed, Misconfigured
+from pylon.model.event import Draft, Event
+from pylon.model.ids import JobId, PublicKey
+from pylon.model.inference import Message, Prompt
+from pylon.model.job import JobInput
+from pylon.model.money import Msat, Network, PayMode, from_sats
+from pylon.model.order import Order
+from pylon.wire import jobs
+
+TEXT_KIND = 5050
+CHAT_KIND = 5935
+ACCEPTED_MODES = (PayMode.PREPAY,)
+
+
+@frozen
+class Wish:
+    """What to ask, of whom, and for how much at most."""
+
+    prompt: str
+    kind: int = TEXT_KIND
+    backend: str | None = None
+    model: str | None = None
+    max_tokens: int | None = None
+    temperature: float | None = None
+    provider: PublicKey | None = None
+    bid: Msat | None = None
+    max_price: Msat | None = None  # None: the configured most
+    timeout_seconds: int | None = None
+    auto_pay: bool = False
+    encrypted: bool = False
+    streaming: bool = False
+    relays: tuple[str, ...] = ()  # named in the request, for the provider to publish to
+
+
+def draft_request(wish: Wish, config: BuyerConfig, now: int) -> Draft:
+    """Write the request of a wish, in clear.
+
+    Raises:
+        Misconfigured: for a wish that no provider could be asked to grant.
+    """
+    if wish.kind not in (TEXT_KIND, CHAT_KIND):
+        raise Misconfigured(
+            f"kind {wish.kind} cannot be ordered; there are 5050 (text) and 5935 (chat)"
+        )
+    if wish.encrypted and wish.provider is None:
+        raise Misconfigured("an encrypted job is for one provider: name it with --provider")
+    is_chat = wish.kind == CHAT_KIND
+    return jobs.write_request(
+        wish.kind,
+        now=now,
+        inputs=() if is_chat else (JobInput(wish.prompt),),
+        params=_stream(wish) if is_chat else (*_params(wish), *_stream(wish)),
+        output=None if is_chat else "text/plain",
+        bid=wish.bid,
+        providers=() if wish.provider is None else (wish.provider,),
+        relays=wish.relays,
+        pay=ACCEPTED_MODES,
+        expires_at=now + (wish.timeout_seconds or config.timeout_seconds),
+        content=_chat(wish) if is_chat else "",
+    )
+
+
+def make_order(
+    wish: Wish, request: Event, config: BuyerConfig, *, network: Network, now: int
+) -> Order:
+    """Put the limits of a wish beside its signed request."""
+    bid_or_most = wish.bid or from_sats(config.max_sats_per_job)
+    max_price = wish.max_price if wish.max_price is not None else bid_or_most
+    if wish.bid is not None and wish.bid > max_price:
+        raise Misconfigured("the bid is above the most that may be paid")
+    return Order(
+        id=JobId(request.id),
+        request=request,
+        provider=wish.provider,
+        max_price=max_price,
+        max_fee=max_fee(max_price, config),
+        network=network,
+        auto_pay=wish.auto_pay,
+        opened_at=now,
+        offer_seconds=round(config.offer_window_seconds),
+        deadline=now + (wish.timeout_seconds or config.timeout_seconds),
+        encrypted=wish.encrypted,
+    )
+
+
+def max_fee(price: Msat, config: BuyerConfig) -> Msat:
+    """Return the most a payment may cost on top: a percentage, or the floor if that is more."""
+    return Msat(max(from_sats(config.fee_floor_sats), price * config.fee_percent // 100))
+
+
+def _params(wish: Wish) -> tuple[tuple[str, ...], ...]:
+    named = {
+        "model": _model(wish),
+        "max_tokens": wish.max_tokens,
+        "temperature": wish.temperature,
+    }
+    return tuple((name, str(value)) for name, value in named.items() if value is not None)
+
+
+def _model(wish: Wish) -> str | None:
+    """Name backend and model in one word, as `llamacpp:gpt_oss_20b`."""
+    try:
+        wanted = combine(backend=wish.backend, model=wish.model)
+    except Malformed as exc:
+        raise Misconfigured(str(exc)) from exc
+    return str(wanted) if wanted.backend or wanted.model else None
+
+
+def _stream(wish: Wish) -> tuple[tuple[str, ...], ...]:
+    return (("stream", "true"),) if wish.streaming else ()
+
+
+def _chat(wish: Wish) -> str:
+    try:
+        wanted = combine(backend=wish.backend, model=wish.model)
+    except Malformed as exc:
+        raise Misconfigured(str(exc)) from exc
+    prompt = Prompt(
+        (Message("user", wish.prompt),),
+        max_tokens=wish.max_tokens,
+        temperature=wish.temperature,
+    )
+    return chat.write_chat(chat.ChatRequest(wanted, prompt))
