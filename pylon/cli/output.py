@@ -6,6 +6,7 @@ a terminal, and NO_COLOR turns it off. rich is imported when something is drawn 
 
 import getpass
 import json
+import os
 import sys
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
@@ -34,7 +35,7 @@ def clean(text: str) -> str:
 
 def say(text: str, *, style: str = "") -> None:
     """Tell a person something, on stderr. `style` is rich's, for a terminal."""
-    if style and sys.stderr.isatty():
+    if style and _may_style(sys.stderr):
         _draw(clean(text), style, stderr=True)
     else:
         _write(sys.stderr, f"{clean(text)}\n")
@@ -42,7 +43,7 @@ def say(text: str, *, style: str = "") -> None:
 
 def data(text: str, *, style: str = "") -> None:
     """Print what was asked for, on stdout."""
-    if style and sys.stdout.isatty():
+    if style and _may_style(sys.stdout):
         _draw(clean(text), style, stderr=False)
     else:
         _write(sys.stdout, f"{clean(text)}\n")
@@ -134,6 +135,10 @@ def _write(file: TextIO, text: str, *, flush: bool = False) -> None:
         raise ReaderGone from None
     except UnicodeEncodeError:  # a terminal that knows less than UTF-8
         file.write(text.encode("ascii", "backslashreplace").decode("ascii"))
+
+
+def _may_style(file: TextIO) -> bool:
+    return file.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def _draw(text: str, style: str, *, stderr: bool) -> None:
