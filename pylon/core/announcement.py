@@ -1,6 +1,5 @@
 """What a provider says of itself: made of its configuration and of what its backends can do now."""
 
-from pylon.core import pricing
 from pylon.core.admission import Service
 from pylon.model.event import Draft
 from pylon.model.handler import ModelOffer, Rates
@@ -41,9 +40,10 @@ def _modes(service: Service) -> tuple[PayMode, ...]:
 
 def _rates(service: Service, backend: str) -> Rates:
     prices = service.pricing
+    percent = prices.multipliers.get(backend, 100)
 
     def rate(msats: int) -> Msat:
-        return pricing.rate(msats, backend, pricing=prices)
+        return Msat(-(-msats * percent // 100))
 
     return Rates(
         base=rate(prices.base_msats),

@@ -18,6 +18,7 @@ from pylon.model.ids import PaymentHash, Preimage, PublicKey
 from pylon.model.money import Msat
 from pylon.model.order import (
     Answer,
+    Cause,
     Chosen,
     Declined,
     Disputed,
@@ -273,7 +274,7 @@ def _open(order: Order, state: Draft | Published, news: News, now: int) -> Step:
         case RequestPublished() if isinstance(state, Draft):
             return Step(Published())
         case RequestRefused(reason) if isinstance(state, Draft):
-            return Step(NotServed(f"no relay takes the request: {reason}"))
+            return Step(NotServed(f"no relay takes the request: {reason}", Cause.RELAYS))
         case OfferHeard(offer) if _is_acceptable(order, offer, now):
             return _collect(order, state, offer, now)
         case ErrorHeard(provider, reason):
@@ -293,9 +294,9 @@ def _open_at(
 ) -> Step:
     match state:
         case Draft() if now >= order.deadline:
-            return Step(NotServed("no relay took the request in time"))
+            return Step(NotServed("no relay took the request in time", Cause.RELAYS))
         case Published() if now >= order.deadline:
-            return Step(NotServed("no provider answered in time"), (PublishCancel(),))
+            return Step(NotServed("no provider answered in time", Cause.TIME), (PublishCancel(),))
         case Published(offers=offers, window_ends=int(ends)) if now >= ends:
             return _choose(order, offers, failures, now)
         case _:
@@ -335,7 +336,7 @@ def _lose_provider(
     order: Order, state: Draft | Published, provider: PublicKey, reason: str
 ) -> Step:
     if provider == order.provider:
-        return Step(NotServed(f"the provider refused: {reason}"))
+        return Step(NotServed(f"the provider refused: {reason}", Cause.PROVIDER))
     if isinstance(state, Published):
         offers = tuple(offer for offer in state.offers if offer.provider != provider)
         return Step(evolve(state, offers=offers, window_ends=state.window_ends if offers else None))
@@ -369,18 +370,20 @@ def _chosen(order: Order, state: Chosen, news: News, now: int) -> Step:
         case Approved(payment_hash) if payment_hash == offer.payment_hash:
             if not _is_acceptable(order, offer, now):
                 reason = "the offer expired before it was approved"
-                return Step(NotServed(reason), (PublishCancel(),))
+                return Step(NotServed(reason, Cause.TIME), (PublishCancel(),))
             return _reserve(order, offer, state.others)
         case Denied(payment_hash) if payment_hash == offer.payment_hash:
-            return Step(Declined("not approved"), (PublishCancel(),))
+            return Step(Declined("not approved", Cause.PERSON), (PublishCancel(),))
         case ErrorHeard(provider, reason) if provider == offer.provider:
-            return _next_offer(order, state.others, reason, now)
+            return _next_offer(order, state.others, reason, Cause.PROVIDER, now)
         case ResultHeard(answer) if answer.provider == offer.provider:
             return Step(Done(answer))
         case CancelAsked():
             return Step(Withdrawn(), (PublishCancel(),))
         case TimePassed() if now >= order.deadline:
-            return Step(Declined("nobody approved the offer in time"), (PublishCancel(),))
+            return Step(
+                Declined("nobody approved the offer in time", Cause.PERSON), (PublishCancel(),)
+            )
         case _:
             return Step(state)
 
@@ -391,14 +394,14 @@ def _reserving(order: Order, state: Reserving, news: News, now: int) -> Step:
     match news:
         case BudgetReserved(payment_hash) if payment_hash == offer.payment_hash:
             if not _is_acceptable(order, offer, now):
-                step = _next_offer(order, state.others, "the offer expired", now)
+                step = _next_offer(order, state.others, "the offer expired", Cause.TIME, now)
                 return evolve(step, acts=(release, *step.acts))
             pay = Pay(offer.bolt11, payment_hash, order.max_fee)
             return Step(Paying(offer, state.others), (pay,))
         case BudgetExceeded(payment_hash, reason) if payment_hash == offer.payment_hash:
-            return Step(Declined(reason), (PublishCancel(),))
+            return Step(Declined(reason, Cause.BUDGET), (PublishCancel(),))
         case ErrorHeard(provider, reason) if provider == offer.provider:
-            step = _next_offer(order, state.others, reason, now)
+            step = _next_offer(order, state.others, reason, Cause.PROVIDER, now)
             return evolve(step, acts=(release, *step.acts))
         case ResultHeard(answer) if answer.provider == offer.provider:
             return Step(Done(answer), (release,))
@@ -420,7 +423,7 @@ def _paying(order: Order, state: Paying | Unknown, news: News, now: int) -> Step
             return Step(Done(state.answer), (Release(payment_hash),))
         case PaymentRefused(payment_hash, reason) if payment_hash == offer.payment_hash:
             others = state.others if isinstance(state, Paying) else ()
-            step = _next_offer(order, others, f"payment failed: {reason}", now)
+            step = _next_offer(order, others, f"payment failed: {reason}", Cause.PAYMENT, now)
             return evolve(step, acts=(Release(payment_hash), *step.acts))
         case PaymentUncertain(payment_hash) if payment_hash == offer.payment_hash:
             return Step(Unknown(offer, now, state.answer), ())
@@ -432,11 +435,13 @@ def _paying(order: Order, state: Paying | Unknown, news: News, now: int) -> Step
             return Step(state)
 
 
-def _next_offer(order: Order, others: tuple[Offer, ...], reason: str, now: int) -> Step:
+def _next_offer(
+    order: Order, others: tuple[Offer, ...], reason: str, cause: Cause, now: int
+) -> Step:
     """Turn to the next best offer; only ever after the last one is certainly unpaid."""
     live = tuple(offer for offer in others if _is_acceptable(order, offer, now))
     if not live:
-        return Step(NotServed(reason), (PublishCancel(),))
+        return Step(NotServed(reason, cause), (PublishCancel(),))
     offer = best(live, {})
     return _pick(order, offer, tuple(other for other in live if other != offer))
 

@@ -1,5 +1,6 @@
 """A job as its buyer sees it: the facts that never change, and the states it passes through."""
 
+from enum import StrEnum
 from typing import TypeAlias
 
 from attrs import frozen
@@ -114,11 +115,23 @@ class Done:
     fee: Msat = ZERO
 
 
+class Cause(StrEnum):
+    """What an order ended for, so that programs need not read the reason."""
+
+    RELAYS = "relays"  # no relay took the request
+    TIME = "time"  # nobody made an offer, or an answer, in time
+    PROVIDER = "provider"  # the provider refused
+    PAYMENT = "payment"  # the wallet could not pay
+    BUDGET = "budget"  # a cap does not allow it
+    PERSON = "person"  # somebody said no, or did not say yes
+
+
 @frozen
 class Declined:
     """Not paid, by the budget's or a person's decision."""
 
     reason: str
+    cause: Cause
 
 
 @frozen
@@ -126,6 +139,7 @@ class NotServed:
     """Ended without an answer and without a payment."""
 
     reason: str
+    cause: Cause
 
 
 @frozen

@@ -42,6 +42,7 @@ from pylon.model.ids import EventId, JobId, NodeKey, PaymentHash, Preimage, Publ
 from pylon.model.money import Msat, Network
 from pylon.model.order import (
     Answer,
+    Cause,
     Chosen,
     Declined,
     Disputed,
@@ -408,7 +409,7 @@ def test_a_yes_that_comes_too_late_pays_nothing() -> None:
     order = an_order(auto_pay=False)
     for now in (DEADLINE, A.expires_at):
         step = live(order, Approved(A.payment_hash), state=Chosen(A), now=now)
-        assert step.state == NotServed("the offer expired before it was approved")
+        assert step.state == NotServed("the offer expired before it was approved", Cause.TIME)
 
 
 def test_a_buyer_may_call_it_off_until_something_is_paid() -> None:
@@ -433,21 +434,21 @@ def test_a_no_ends_the_order() -> None:
     order = an_order(auto_pay=False)
     assert live(order, Denied(B.payment_hash), state=Chosen(A)) == Step(Chosen(A))
     step = live(order, Denied(A.payment_hash), state=Chosen(A))
-    assert step == Step(Declined("not approved"), (PublishCancel(),))
+    assert step == Step(Declined("not approved", Cause.PERSON), (PublishCancel(),))
 
 
 def test_an_offer_nobody_approves_is_declined_at_the_deadline() -> None:
     order = an_order(auto_pay=False)
     assert live(order, TimePassed({}), state=Chosen(A), now=DEADLINE - 1) == Step(Chosen(A))
     state = live(order, TimePassed({}), state=Chosen(A), now=DEADLINE).state
-    assert state == Declined("nobody approved the offer in time")
+    assert state == Declined("nobody approved the offer in time", Cause.PERSON)
 
 
 def test_an_order_over_budget_is_declined_and_nothing_is_paid() -> None:
     step = live(
         an_order(), BudgetExceeded(A.payment_hash, "over the day's cap"), state=Reserving(A, (B,))
     )
-    assert step == Step(Declined("over the day's cap"), (PublishCancel(),))
+    assert step == Step(Declined("over the day's cap", Cause.BUDGET), (PublishCancel(),))
 
 
 def test_an_offer_that_expires_while_the_budget_is_asked_makes_way_for_the_next() -> None:
@@ -463,7 +464,7 @@ def test_a_refusal_or_a_cancel_before_the_payment_gives_the_reservation_back() -
     order, reserving = an_order(), Reserving(A)
     release, off = Release(A.payment_hash), PublishCancel()
     step = live(order, ErrorHeard(ANN, "busy"), state=reserving)
-    assert step == Step(NotServed("busy"), (release, off))
+    assert step == Step(NotServed("busy", Cause.PROVIDER), (release, off))
     assert live(order, ErrorHeard(BOB, "busy"), state=reserving) == Step(reserving)
     assert live(order, CancelAsked(), state=reserving) == Step(Withdrawn(), (release, off))
     step = live(order, ResultHeard(answer_of(ANN)), state=reserving)
@@ -475,6 +476,7 @@ def test_a_payment_call_that_times_out_is_looked_up_and_settles_later() -> None:
     state = live(order, PaymentUncertain(A.payment_hash), state=paying(B)).state
     assert state == Unknown(A, since=START)
     soon = START + LOOKUP_SECONDS
+    assert due(order, state) == soon
     assert live(order, TimePassed({}), state=state, now=soon - 1) == Step(state)
     step = live(order, TimePassed({}), state=state, now=soon)
     assert step == Step(Unknown(A, since=soon), (LookUp(A.payment_hash),))
@@ -500,7 +502,7 @@ def test_after_a_definite_failure_the_next_offer_is_paid() -> None:
     assert step.state == Reserving(B)
     assert step.acts == (Release(A.payment_hash), Reserve(B.payment_hash, B.amount, FEE))
     step = live(an_order(), PaymentRefused(B.payment_hash, "no route"), state=paying(offer=B))
-    assert step.state == NotServed("payment failed: no route")
+    assert step.state == NotServed("payment failed: no route", Cause.PAYMENT)
 
 
 def test_an_answer_that_came_before_the_payment_failed_is_kept_and_nobody_else_is_paid() -> None:
@@ -543,7 +545,7 @@ def test_a_provider_that_refuses_withdraws_its_offer() -> None:
     assert state == Published((B,), START + 2)
     assert live(order, ErrorHeard(BOB, "busy"), state=state).state == Published()
     assert live(an_order(provider=ANN), ErrorHeard(ANN, "busy")).state == NotServed(
-        "the provider refused: busy"
+        "the provider refused: busy", Cause.PROVIDER
     )
 
 
@@ -570,9 +572,9 @@ def test_paid_and_then_refused_is_disputed_at_once() -> None:
 
 def test_an_order_found_after_its_deadline_pays_for_nothing() -> None:
     step = live(an_order(), TimePassed({}), state=Published((A,), START), now=DEADLINE)
-    assert step == Step(NotServed("no provider answered in time"), (PublishCancel(),))
+    assert step == Step(NotServed("no provider answered in time", Cause.TIME), (PublishCancel(),))
     assert live(an_order(), TimePassed({}), now=DEADLINE).state == NotServed(
-        "no relay took the request in time"
+        "no relay took the request in time", Cause.RELAYS
     )
     step = live(an_order(), BudgetReserved(A.payment_hash), state=Reserving(A), now=DEADLINE)
     assert not any(isinstance(act, Pay) for act in step.acts)
@@ -581,4 +583,4 @@ def test_an_order_found_after_its_deadline_pays_for_nothing() -> None:
 
 def test_a_request_every_relay_refuses_is_not_served() -> None:
     state = live(an_order(), RequestRefused("blocked: no")).state
-    assert state == NotServed("no relay takes the request: blocked: no")
+    assert state == NotServed("no relay takes the request: blocked: no", Cause.RELAYS)
