@@ -13,6 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+SMALL_MACHINE = 2  # cores; there the model leaves one to the node
+
 
 def main() -> None:
     """Load the model, tell the address, serve until the parent is gone."""
@@ -42,6 +44,10 @@ def _serve(order: dict[str, Any]) -> Any:
     params.port = 0
     params.api_keys = [order["api_key"]]  # other users of this machine can reach the port too
     params.cache_ram_mib = 0  # else up to 8 GiB of old prompts are kept
+    # Waiting threads that spin make each other, and the node, ten times slower on a busy machine.
+    params.cpuparams.poll = 0
+    if (os.cpu_count() or 1) <= SMALL_MACHINE:
+        params.cpuparams.n_threads = 1
     params.ui = False
     params.verbosity = 1  # errors
     return xllamacpp.Server(params)
