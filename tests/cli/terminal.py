@@ -20,14 +20,15 @@ class Terminal:
         self._handle = handle
         self.process_id = process.pid
         self.shown = ""
+        self._seen = 0
 
     def expect(self, text: str) -> str:
-        """Read until `text` is shown; return everything shown since the last call."""
+        """Read until `text` is shown; return what was shown since the last expected text."""
         deadline = time.monotonic() + PATIENCE_SECONDS
-        start = len(self.shown)
-        while text not in self.shown[start:]:
-            assert self._read(deadline), f"no {text!r} in {self.shown[start:]!r}"
-        return self.shown[start:]
+        while (found := self.shown.find(text, self._seen)) < 0:
+            assert self._read(deadline), f"no {text!r} in {self.shown[self._seen :]!r}"
+        start, self._seen = self._seen, found + len(text)
+        return self.shown[start : self._seen]
 
     def type(self, line: str) -> None:
         os.write(self._handle, f"{line}\n".encode())
