@@ -6,7 +6,7 @@ from pylon.errors import GenerationFailed, Misconfigured, PylonError, RelayLost
 
 
 class ExitCode(IntEnum):
-    """The exit status of a command, documented in docs/operating.md and `pylon --help`."""
+    """The exit status of a command; `pylon --help` lists them."""
 
     OK = 0
     FAILURE = 1  # something else went wrong; the line on stderr says what
