@@ -154,12 +154,14 @@ async def _write(
     data: AsyncIterator[bytes], file: IO[bytes], *, have: int, total: int | None, progress: Progress
 ) -> None:
     waiting = bytearray()
-    async for part in data:
-        waiting += part
-        if len(waiting) >= _WRITE_BYTES:
-            await trio.to_thread.run_sync(file.write, bytes(waiting))
-            have += len(waiting)
-            waiting.clear()
-            progress(have, total)
-    file.write(waiting)
+    try:
+        async for part in data:
+            waiting += part
+            if len(waiting) >= _WRITE_BYTES:
+                await trio.to_thread.run_sync(file.write, bytes(waiting))
+                have += len(waiting)
+                waiting.clear()
+                progress(have, total)
+    finally:
+        file.write(waiting)  # also when cut: it need not be fetched again
     progress(have + len(waiting), total)
