@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 
+import trio
 from attrs import evolve, frozen
 
 from pylon.app.buyer import Buyer, BuyerParts, open_buyer
@@ -10,16 +11,22 @@ from pylon.app.node import Opened, open_relays
 from pylon.app.store import Store, open_store
 from pylon.app.wallet import open_wallet
 from pylon.core import chat
+from pylon.core.order_machine import is_final
+from pylon.core.order_mail import OrderChanged
 from pylon.core.ordering import CHAT_KIND, Wish, draft_request, make_order
+from pylon.core.outbox import PUBLISHER
 from pylon.errors import Misconfigured
 from pylon.model.event import Event
 from pylon.model.ids import EventId, JobId
 from pylon.model.job import Encryption
 from pylon.model.order import Done, Order, OrderState
+from pylon.ports.clock import Clock
 from pylon.ports.keys import Signer
 from pylon.ports.records import Record
 from pylon.wire import jobs
 
+LATE_SECONDS = 5.0  # how long after its deadline an order may take to end
+LOOK_SECONDS = 0.05  # how often the store is asked whether another process has changed it
 SHORTEST_PREFIX = 4
 KNOWN_ORDERS = 10_000  # how many of the latest orders a shortened id is looked for among
 
@@ -30,6 +37,11 @@ class Desk:
 
     buyer: Buyer
     store: Store
+    clock: Clock
+
+    def now(self) -> float:
+        """Return unix seconds."""
+        return self.clock.now()
 
 
 @asynccontextmanager
@@ -51,7 +63,7 @@ async def open_desk(
             since=since,
         ) as buyer,
     ):
-        yield Desk(buyer, store)
+        yield Desk(buyer, store, opened.clock)
 
 
 def prepare(opened: Opened, wish: Wish) -> Order:
@@ -101,3 +113,32 @@ def read_text(event: Event, signer: Signer) -> str:
     content = jobs.read_result(event, hidden).content
     is_chat = event.kind == jobs.result_kind(CHAT_KIND)
     return chat.read_answer(content).text if is_chat else content
+
+
+async def wait_for_other(desk: Desk, job: JobId) -> OrderState:
+    """Wait while another process drives an order; return its state at the end, or at its deadline."""
+    records, version = desk.store.orders, None
+    while True:
+        current = await records.version()
+        if current != version:
+            version = current
+            record = (await records.load([job]))[job]
+            if is_final(record.state):
+                return record.state
+        if desk.now() > record.facts.deadline + LATE_SECONDS:
+            return record.state
+        await desk.clock.sleep_until(desk.now() + LOOK_SECONDS)
+
+
+async def cancelled(desk: Desk, job: JobId) -> OrderState:
+    """Call an order off and see the word of it off to a relay; return how the order stands then."""
+    await desk.buyer.resume(job)
+    await desk.buyer.cancel(job)
+    with trio.move_on_after(LATE_SECONDS):  # an order that cannot be called off does not change
+        async for item in desk.buyer.progress:
+            if item.order_id == job and isinstance(item, OrderChanged):
+                break
+    with trio.move_on_after(LATE_SECONDS):
+        while await desk.store.orders.outbox(PUBLISHER, subject=job):
+            await desk.clock.sleep_until(desk.now() + LOOK_SECONDS)
+    return (await desk.store.orders.load([job]))[job].state

@@ -21,6 +21,17 @@ class Command:
 
 
 COMMANDS = (
+    Command("demo", "pylon.cli.demo:demo", "One paid job on this machine, start to end.", NODE),
+    Command("run", "pylon.cli.run:run", "Sell answers in the foreground.", SELLING),
+    Command("start", "pylon.cli.run:start", "The same, in the words of other tools.", SELLING),
+    Command("earnings", "pylon.cli.earnings:earnings", "Show what was earned.", SELLING),
+    Command(
+        "job",
+        "pylon.cli.job:app",
+        'Ask, pay, receive.\n\n$ pylon job submit "What is 2+2?" --auto-pay\n$ pylon job list',
+        BUYING,
+    ),
+    Command("relay", "pylon.cli.relay:relay", "Serve a small Nostr relay.", RELAYS),
     Command("init", "pylon.cli.init:init", "Make or import this node's identity.", NODE),
     Command(
         "wallet",

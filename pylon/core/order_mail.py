@@ -46,12 +46,16 @@ class OrderChanged:
     order: Order
     state: OrderState
 
+    @property
+    def order_id(self) -> JobId:
+        return self.order.id
+
 
 @frozen
 class PartialHeard:
     """A provider has published a piece of the answer; only for showing."""
 
-    order: JobId
+    order_id: JobId
     provider: PublicKey
     text: str
 
@@ -60,7 +64,7 @@ class PartialHeard:
 class StatusHeard:
     """A provider says how it is getting on; only for showing."""
 
-    order: JobId
+    order_id: JobId
     provider: PublicKey
     status: str
     text: str
@@ -70,7 +74,7 @@ class StatusHeard:
 class OfferRefused:
     """An offer that we will not pay, and why; only for showing."""
 
-    order: JobId
+    order_id: JobId
     provider: PublicKey
     reason: str
 
