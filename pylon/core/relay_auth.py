@@ -18,14 +18,14 @@ class Auth:
     """Where authentication stands on this connection."""
 
     challenge: str | None = None
-    answered: str | None = None  # the challenge that we have answered
+    answered: str | None = None  # the challenge that we set out to answer
     asked: EventId | None = None  # our answer, while its OK is awaited
-    since: float | None = None  # when we began to wait, for a challenge or for the OK
+    since: float | None = None  # when we began to wait, for a challenge or for its OK
 
     @property
     def possible(self) -> bool:
         """Whether authentication is still to come, as far as we know."""
-        return self.asked is not None or self.challenge is None or self.challenge != self.answered
+        return self.since is not None or self.challenge is None or self.challenge != self.answered
 
 
 def challenged(auth: Auth, challenge: str) -> Auth:
@@ -37,16 +37,17 @@ def wish(auth: Auth, now: float) -> tuple[Auth, str | None]:
     """Wish to authenticate; returns the challenge to sign, if there is one that is new."""
     if auth.challenge is None:
         return evolve(auth, since=now if auth.since is None else auth.since), None
-    return auth, auth.challenge if auth.challenge != auth.answered else None
+    if auth.challenge == auth.answered:
+        return auth, None
+    return evolve(auth, answered=auth.challenge, since=now), auth.challenge
 
 
 def signed(auth: Auth, event: Event, now: float) -> tuple[Auth, tuple[str, ...]]:
     """Answer the newest challenge, unless `event` is for another one or is not the first answer."""
-    challenge = event.tag("challenge")
-    if challenge is None or challenge != auth.challenge or challenge == auth.answered:
+    wished = auth.since is not None and auth.asked is None and auth.challenge == auth.answered
+    if not wished or event.tag("challenge") != auth.challenge:
         return auth, ()
-    auth = evolve(auth, answered=challenge, asked=event.id, since=now)
-    return auth, (encode(Authenticate(event)),)
+    return evolve(auth, asked=event.id, since=now), (encode(Authenticate(event)),)
 
 
 def settled(auth: Auth) -> Auth:

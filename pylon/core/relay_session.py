@@ -22,7 +22,7 @@ from pylon.core import relay_subscriptions as subscriptions
 from pylon.core.relay_auth import Auth
 from pylon.core.relay_publishing import Publishing
 from pylon.core.relay_pulse import Finding, Pulse
-from pylon.core.relay_subscriptions import Subscriptions
+from pylon.core.relay_subscriptions import OVERLAP_SECONDS, Subscriptions
 from pylon.errors import Malformed
 from pylon.model.event import Event
 from pylon.model.ids import RelayUrl
@@ -178,9 +178,9 @@ class Step:
     orders: tuple[Order, ...] = ()
 
 
-def new_session(relay: RelayUrl) -> Session:
-    """Begin with nothing wanted and no connection."""
-    return Session(relay, Subscriptions(relay), Publishing(relay))
+def new_session(relay: RelayUrl, *, overlap: int = OVERLAP_SECONDS) -> Session:
+    """Begin with nothing wanted and no connection; `overlap` as in `Subscriptions`."""
+    return Session(relay, Subscriptions(relay, overlap), Publishing(relay))
 
 
 def is_idle(session: Session) -> bool:

@@ -30,7 +30,8 @@ from pylon.wire.filters import Test, matcher
 from pylon.wire.frames import Close, Closed, Prefix, Req, encode, prefix
 from pylon.wire.relay_info import Limitation
 
-OVERLAP_SECONDS = 600  # how late an event may come, by its own `created_at`, after its neighbours
+OVERLAP_SECONDS = 600
+PAGE_EVENTS = 5_000  # asked for at once, where all is owed; a relay cuts to what it likes
 PATIENCE_SECONDS = 30.0  # how long a relay without an EOSE holds up those that wait for it
 MOST_TRIES = 8
 RETRY = Backoff(first=2.0, ceiling=300.0)
@@ -78,9 +79,13 @@ class Wanted:
 
 @frozen
 class Subscriptions:
-    """All that is asked of one relay. `queries` are of this connection, by their id on the wire."""
+    """All that is asked of one relay. `queries` are of this connection, by their id on the wire.
+
+    `overlap` is how many seconds an event may come late, by its own `created_at`, after others.
+    """
 
     relay: RelayUrl
+    overlap: int = OVERLAP_SECONDS
     wanted: Mapping[str, Wanted] = field(factory=dict)
     queries: Mapping[str, Query] = field(factory=dict)
     asked: int = 0  # ids used up
@@ -110,7 +115,7 @@ def ask(state: Subscriptions, name: str, now: float) -> tuple[Subscriptions, Rep
     item = evolve(item, asked_at=now, complete=False, told=False, refused=False)
     state = evolve(state, wanted={**state.wanted, name: item})
     for conditions in item.want.filters:
-        state = _plan(state, name, _resumed(item, conditions))
+        state = _plan(state, name, _resumed(state, item, conditions))
     return _settle(state, name)
 
 
@@ -133,7 +138,7 @@ def start(
     reports: Reports = ()
     for key in due[: _room(state, limits)]:
         query = state.queries[key]
-        text = encode(Req(key, (_limited(query.conditions, limits),)))
+        text = encode(Req(key, (_limited(state, query, limits),)))
         longest = limits.max_message_length
         if longest and len(text.encode()) > longest:
             state, new = _give_up(state, key, f"invalid: longer than {longest} bytes")
@@ -171,7 +176,7 @@ def end_of_stored(state: Subscriptions, key: str) -> tuple[Subscriptions, tuple[
         state = _put(state, key, evolve(query, stage=Stage.STORED, tries=0))
     else:
         state, frames = _drop(state, key), (encode(Close(key)),)
-    if _is_owed(state.wanted[query.subscription].want, query):
+    if query.oldest is not None and _is_owed(state, query):
         state = _plan_page(state, query)
     state, reports = _settle(state, query.subscription)
     return state, frames, reports
@@ -264,16 +269,17 @@ def _plan(state: Subscriptions, name: str, conditions: Filter) -> Subscriptions:
     return _add(state, Query(name, conditions, matcher((conditions,))))
 
 
-def _resumed(item: Wanted, conditions: Filter) -> Filter:
+def _resumed(state: Subscriptions, item: Wanted, conditions: Filter) -> Filter:
     if not item.want.durable or item.cursor is None:
         return conditions
-    return evolve(conditions, since=max(item.cursor - OVERLAP_SECONDS, 0))
+    return evolve(conditions, since=max(item.cursor - state.overlap, 0))
 
 
-def _limited(conditions: Filter, limits: Limitation) -> Filter:
-    if conditions.limit is None or not limits.max_limit:
-        return conditions
-    return evolve(conditions, limit=min(conditions.limit, limits.max_limit))
+def _limited(state: Subscriptions, query: Query, limits: Limitation) -> Filter:
+    limit = PAGE_EVENTS if _is_owed(state, query) else query.conditions.limit
+    if limit is not None and limits.max_limit:
+        limit = min(limit, limits.max_limit)
+    return evolve(query.conditions, limit=limit)
 
 
 def _room(state: Subscriptions, limits: Limitation) -> int:
@@ -282,10 +288,11 @@ def _room(state: Subscriptions, limits: Limitation) -> int:
     return max(limits.max_subscriptions - sum(map(_is_open, state.queries.values())), 0)
 
 
-def _is_owed(want: Subscribe, query: Query) -> bool:
-    """Say whether more may be stored than a relay has sent: all since a moment was asked for."""
+def _is_owed(state: Subscriptions, query: Query) -> bool:
+    """Say whether everything since a moment is owed, however much a relay sends at once."""
     asked = query.conditions
-    return want.durable and query.oldest is not None and asked.since is not None and not asked.limit
+    durable = state.wanted[query.subscription].want.durable
+    return durable and asked.since is not None and asked.limit is None
 
 
 def _plan_page(state: Subscriptions, query: Query) -> Subscriptions:
