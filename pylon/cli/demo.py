@@ -1,0 +1,198 @@
+"""`pylon demo`."""
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from attrs import define, field
+
+from pylon.cli import order_view
+from pylon.cli.context import AsJson, Context, InContext
+from pylon.cli.exit_codes import ExitCode
+from pylon.cli.output import byte_progress, data, emit, say, stream
+
+if TYPE_CHECKING:
+    from pylon.app.demo import Demo
+    from pylon.core.order_mail import Progress
+    from pylon.model.order import Done, Order, OrderState
+
+PROMPT = "In one sentence: what is Bitcoin?"
+SHORT = 12  # characters of an id that are shown
+
+
+def demo(prompt: str = PROMPT, *, json: AsJson = False, context: InContext) -> int:
+    """Run one paid job from start to end, on this machine alone.
+
+    A relay, a provider with a real small model, a buyer and a ledger of play money, each in a
+    temporary home, in one process. Nothing to configure; the network is used only to fetch the
+    model, the first time.
+
+    $ pylon demo
+    $ pylon demo "Name the capital of France."
+    $ pylon demo --json
+
+    Parameters
+    ----------
+    prompt
+        What the buyer asks.
+    """
+    import trio
+
+    return trio.run(_demo, context, prompt, json)
+
+
+async def _demo(context: Context, prompt: str, json: bool) -> int:
+    import trio
+
+    from pylon.app.demo import open_demo
+
+    began = trio.current_time()
+    if not json:
+        say("One paid job, on this machine alone. The money is play money.\n", style="bold")
+    with byte_progress("fetching the model, once") as download:
+        opening = open_demo(context.environ, data_dir=context.home().data_dir, download=download)
+        demo_context = partial(_order, prompt=prompt, json=json, began=began)
+        async with opening as ready:
+            return await demo_context(ready)
+    raise AssertionError("the demonstration swallows no exception")
+
+
+async def _order(demo: "Demo", *, prompt: str, json: bool, began: float) -> int:
+    import trio
+
+    from pylon.app.demo import audit, check_receipt
+    from pylon.app.ordering import answer_text, prepare
+    from pylon.core.ordering import Wish
+    from pylon.model.order import Done
+    from pylon.ports.records import Record
+
+    provider = demo.provider.identity.public_key
+    wish = Wish(prompt, provider=provider, auto_pay=True, streaming=not json, temperature=0.0)
+    order = prepare(demo.buyer, wish)
+    story = _Story(demo, order, quiet=json)
+    story.introduce(trio.current_time() - began)
+    await demo.desk.buyer.submit(order)
+    state = await _watch(demo, story)
+    answer = await answer_text(
+        demo.desk.store, demo.buyer.identity.signer, Record(order.id, order, state, 0)
+    )
+    if not isinstance(state, Done) or answer is None:
+        say(f"\npylon: {order_view.in_words(order, state)}", style="red")
+        return order_view.exit_code(state)
+    claims = await check_receipt(demo.desk.store, order, state)
+    wrong = [claim.claim for claim in claims if not claim.holds] + await audit(demo.buyer)
+    if json:
+        receipt = {claim.claim: claim.holds for claim in claims}
+        emit(order_view.as_json(order, state, answer) | {"checked": receipt}, as_json=True, text="")
+    else:
+        story.conclude(state, answer, [claim.claim for claim in claims if claim.holds])
+    for line in wrong:
+        say(f"pylon: this does not hold: {line}", style="red")
+    return ExitCode.FAILURE if wrong or not claims else ExitCode.OK
+
+
+async def _watch(demo: "Demo", story: "_Story") -> "OrderState":
+    """Tell the story until the order ends."""
+    from pylon.core.order_machine import is_final
+    from pylon.core.order_mail import OrderChanged
+
+    async for item in demo.desk.buyer.progress:
+        story.tell(item)
+        if isinstance(item, OrderChanged) and is_final(item.state):
+            return item.state
+    raise AssertionError("an order ends before its desk does")
+
+
+@define
+class _Story:
+    """The job's life, a line for each thing that happens, with the seconds since the request."""
+
+    demo: "Demo"
+    order: "Order"
+    quiet: bool
+    pieces: str = field(default="", init=False)
+    _began: float = field(default=0.0, init=False)
+    _told: set[str] = field(factory=set, init=False)
+
+    def introduce(self, seconds: float) -> None:
+        """Say who is there."""
+        from pylon.model.money import show_sats
+
+        models = [f"{h.backend}:{m}" for h in self.demo.serving.backends for m in h.models]
+        self._began = self.demo.buyer.clock.now()
+        if self.quiet:
+            return
+        say(f"  relay      {self.demo.relay}")
+        say(f"  provider   {self.demo.provider.identity.npub}")
+        say(f"             sells {', '.join(models)}")
+        say(f"  buyer      {self.demo.buyer.identity.npub}")
+        say(f"             holds {show_sats(self.demo.funded)} of the embedded regtest ledger")
+        say(f"  ready in   {seconds:.1f} s\n")
+
+    def tell(self, item: "Progress") -> None:
+        """Tell one thing that happened."""
+        from pylon.core import order_mail as mail
+
+        match item:
+            case mail.OrderChanged(state=state):
+                self._tell_state(state)
+            case mail.PartialHeard(text=text) if not self.quiet:
+                if not self.pieces:
+                    self._line("answer", "from the provider, as it is made:")
+                    stream("\n    ")
+                self.pieces += text
+                stream(text.replace("\n", "\n    "))
+            case mail.StatusHeard(status="processing"):
+                self._line("work", "the provider has its money and begins")
+            case mail.OfferRefused(reason=reason):
+                self._line("refused", reason)
+            case _:
+                return
+
+    def _tell_state(self, state: "OrderState") -> None:
+        from pylon.model import order as orders
+        from pylon.model.money import show_sats
+
+        match state:
+            case orders.Published():
+                self._line(
+                    "request", f"kind {self.order.request.kind}, event {self.order.id[:SHORT]}"
+                )
+            case orders.Reserving(offer=offer):
+                self._line("offer", f"{show_sats(offer.amount)}, {offer.bolt11[:36]}...")
+            case orders.Paying():
+                self._line("budget", "amount and fee are set aside before anything is paid")
+            case orders.Paid(offer=offer, fee=fee, preimage=preimage):
+                proof = f"preimage {preimage[:SHORT]}..."
+                self._line(
+                    "paid", f"{show_sats(offer.amount)} and {show_sats(fee)} in fees, {proof}"
+                )
+            case _:
+                return
+
+    def _line(self, name: str, text: str) -> None:
+        if not self.quiet and name not in self._told:
+            self._told.add(name)
+            seconds = self.demo.buyer.clock.now() - self._began
+            say(f"  {seconds:5.2f} s  {name:<8} {text}", style=_STYLES.get(name, ""))
+
+    def conclude(self, state: "Done", answer: str, claims: list[str]) -> None:
+        """Print what is left of the answer, the receipt, and what to do next."""
+        if self.pieces:
+            stream("\n\n")
+        if self.pieces.strip() != answer.strip():
+            data(f"\n    {answer}\n")
+        self._line("receipt", f"result {state.answer.result[:SHORT]}, signed by the provider")
+        for claim in claims:
+            say(f"             checked: {claim}", style="green")
+        say("             checked: the ledger holds every sat that was ever in it", style="green")
+        say("\nNext, in two terminals:", style="bold")
+        for line in _NEXT:
+            say(f"  {line}")
+
+
+_STYLES = {"offer": "yellow", "paid": "bold yellow", "receipt": "bold green", "refused": "red"}
+_NEXT = (
+    "pylon --home ~/a init                 pylon --home ~/b init",
+    "pylon --home ~/a run                  pylon --home ~/b wallet fund",
+    '                                      pylon --home ~/b job submit "What is 2+2?" --auto-pay',
+)
