@@ -125,8 +125,7 @@ class _Provider:
             await self.jobs_changed.wait()
 
     async def _busy(self) -> bool:
-        jobs = self.parts.store.jobs
-        return bool(await jobs.count("Working") or await jobs.count("Finished"))
+        return bool(await self.parts.store.jobs.open_in(("Working", "Finished")))
 
     async def _start_core(self) -> None:
         p = self.parts

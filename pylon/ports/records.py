@@ -115,6 +115,10 @@ class Records(Protocol[F, S]):
         """Count by peer the machines whose state is of the class named `phase`."""
         ...
 
+    async def open_in(self, phases: Sequence[str]) -> int:
+        """Count the machines that have not ended and whose state is of a class named in `phases`."""
+        ...
+
     async def open_per_peer(self, peers: Sequence[str]) -> dict[str, int]:
         """Count each peer's machines that have not ended; peers without any are left out."""
         ...

@@ -86,7 +86,7 @@ class JobProcessor:
         if not customers:
             return _Door(self.service(), {}, 0)
         open_jobs = await self.records.open_per_peer(list(customers))
-        queued = sum((await self.records.count("Working")).values())
+        queued = await self.records.open_in(("Working",))
         return _Door(self.service(), open_jobs, queued)
 
     def _admit(self, steps: JobSteps, door: "_Door", event: Event, request: JobRequest) -> None:

@@ -83,6 +83,10 @@ class MemoryRecords(Generic[F, S]):
         machines = self._machines.values()
         return dict(Counter(m.peer for m in machines if type(m.record.state).__name__ == phase))
 
+    async def open_in(self, phases: Sequence[str]) -> int:
+        await trio.lowlevel.checkpoint()
+        return sum(type(m.record.state).__name__ in phases for m in self._open())
+
     async def open_per_peer(self, peers: Sequence[str]) -> dict[str, int]:
         await trio.lowlevel.checkpoint()
         return dict(Counter(m.peer for m in self._open() if m.peer in peers))

@@ -76,6 +76,10 @@ class SqliteRecords(Generic[F, S]):
     async def count(self, phase: str) -> dict[str, int]:
         return dict(await self._database.read(self._sql.count, (phase,)))
 
+    async def open_in(self, phases: Sequence[str]) -> int:
+        ((count,),) = await self._database.read(self._sql.open_in, (to_json(phases),))
+        return int(count)
+
     async def open_per_peer(self, peers: Sequence[str]) -> dict[str, int]:
         return dict(await self._database.read(self._sql.open_per_peer, (to_json(peers),)))
 

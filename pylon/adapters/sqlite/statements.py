@@ -29,6 +29,9 @@ class Statements:
         SELECT id, facts, phase, state, updated_at FROM {side} JOIN {side}_facts USING (n)
         ORDER BY updated_at DESC, n DESC LIMIT ?"""
     count: str = "SELECT peer, count(*) FROM {side} WHERE phase = ? GROUP BY peer"
+    open_in: str = """
+        SELECT count(*) FROM {side} INDEXED BY {side}_open
+        WHERE final = 0 AND phase IN (SELECT value FROM json_each(?))"""
     open_per_peer: str = """
         SELECT peer, count(*) FROM {side}
         WHERE final = 0 AND peer IN (SELECT value FROM json_each(?)) GROUP BY peer"""
