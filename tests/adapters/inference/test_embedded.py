@@ -176,6 +176,17 @@ async def test_the_server_ends_with_its_block(model: EmbeddedModel) -> None:
     assert process.returncode is not None
 
 
+async def test_a_server_that_does_not_listen_any_more_is_killed(
+    model: EmbeddedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedded, "STOP_SECONDS", 0.2)
+    async with open_embedded(model) as backend:
+        await backend.start()
+        process = child_of(backend)
+        os.kill(process.pid, signal.SIGSTOP)
+    assert process.returncode == -signal.SIGKILL
+
+
 _PARENT = """
 import sys, trio
 from pathlib import Path
