@@ -1,8 +1,9 @@
 """No order of events can cheat a customer, or the node."""
 
 import pytest
+from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from pylon.core.job_machine import (
     DELIVERY_SECONDS,
@@ -102,6 +103,7 @@ class JobLife(RuleBasedStateMachine):
         self.now = START
         self.acts: list[Act] = []
         self.was_paid = False
+        self.published: set[EventId] = set()
         self.ends = 0
 
     @initialize(mode=st.sampled_from([PayMode.FREE, PayMode.PREPAY]))
@@ -113,7 +115,12 @@ class JobLife(RuleBasedStateMachine):
 
     def tell(self, news: News) -> None:
         before = self.state
+        self.was_paid |= isinstance(news, Paid) and news.payment_hash in self.offered()
         step = advance(self.job, before, news, self.now)
+        if isinstance(news, TimePassed) and self.now < (due(self.job, before) or self.now + 1):
+            assert step == Step(before), "it was too early"
+        if isinstance(news, Published):
+            self.published.add(news.event_id)
         assert advance(self.job, step.state, news, self.now) == Step(step.state)
         if is_final(before):
             assert is_final(step.state), "what has ended has begun again"
@@ -122,11 +129,28 @@ class JobLife(RuleBasedStateMachine):
         self.state = step.state
         self.acts.extend(step.acts)
 
+    def offered(self) -> list[PaymentHash]:
+        said = (act for act in self.acts if isinstance(act, Say))
+        return [act.invoice.payment_hash for act in said if act.invoice]
+
     def count(self, kind: type[Act]) -> int:
         return sum(isinstance(act, kind) for act in self.acts)
 
     def said(self, status: FeedbackStatus) -> int:
         return sum(isinstance(act, Say) and act.status is status for act in self.acts)
+
+    @precondition(lambda self: not is_final(self.state))
+    @rule()
+    def things_go_on_as_hoped(self) -> None:
+        match self.state:
+            case Received():
+                self.tell(InvoiceMade(INVOICE))
+            case Offered(invoice):
+                self.tell(Paid(invoice.payment_hash))
+            case Working():
+                self.tell(Answered(RESULT))
+            case Finished(result):
+                self.tell(Published(result))
 
     @rule(seconds=st.sampled_from([0, 1, 20, 60, 150]))
     def time_passes(self, seconds: int) -> None:
@@ -137,41 +161,27 @@ class JobLife(RuleBasedStateMachine):
     def nobody_looks_for_a_while(self, seconds: int) -> None:
         self.now += seconds
 
-    @rule(invoice=INVOICES)
-    def an_invoice_is_made(self, invoice: IssuedInvoice) -> None:
-        self.tell(InvoiceMade(invoice))
+    @rule(
+        news=st.one_of(
+            st.builds(InvoiceMade, INVOICES),
+            st.builds(Paid, HASHES),
+            st.builds(Answered, RESULTS),
+            st.builds(Published, IDS),
+            st.builds(Undeliverable, IDS, st.just("blocked")),
+        )
+    )
+    def something_is_heard_at_any_time(self, news: News) -> None:
+        self.tell(news)
 
-    @rule()
-    def no_invoice_can_be_made(self) -> None:
-        self.tell(InvoiceImpossible("no route in"))
-
-    @rule(payment_hash=HASHES)
-    def an_invoice_is_paid(self, payment_hash: PaymentHash) -> None:
-        offered = [
-            act.invoice.payment_hash for act in self.acts if isinstance(act, Say) and act.invoice
-        ]
-        self.was_paid |= payment_hash in offered
-        self.tell(Paid(payment_hash))
-
-    @rule(result=RESULTS)
-    def the_work_ends_well(self, result: Event) -> None:
-        self.tell(Answered(result))
-
-    @rule()
-    def the_work_fails(self) -> None:
-        self.tell(WorkFailed("out of memory"))
-
-    @rule(event_id=IDS)
-    def relays_take_an_event(self, event_id: EventId) -> None:
-        self.tell(Published(event_id))
-
-    @rule(event_id=IDS)
-    def relays_refuse_an_event(self, event_id: EventId) -> None:
-        self.tell(Undeliverable(event_id, "blocked"))
-
-    @rule()
-    def the_author_calls_it_off(self) -> None:
-        self.tell(CancelAsked())
+    @rule(
+        news=st.sampled_from(
+            [InvoiceImpossible("no route in"), WorkFailed("out of memory"), CancelAsked()]
+        ),
+        luck=st.integers(0, 5),
+    )
+    def something_ends_it_early(self, news: News, luck: int) -> None:
+        if not luck:
+            self.tell(news)
 
     def teardown(self) -> None:
         """Time alone ends what has not ended."""
@@ -222,6 +232,7 @@ class JobLife(RuleBasedStateMachine):
             assert self.said(FeedbackStatus.ERROR)
         if isinstance(self.state, Settled):
             assert self.said(FeedbackStatus.SUCCESS) == 1
+            assert self.state.result in self.published
 
     @invariant()
     def only_what_has_ended_waits_for_nothing(self) -> None:
@@ -229,6 +240,7 @@ class JobLife(RuleBasedStateMachine):
 
 
 TestJobLife = JobLife.TestCase
+TestJobLife.settings = settings(max_examples=300, stateful_step_count=30, deadline=None)
 
 
 def test_a_paid_job_is_worked_on_delivered_and_credited() -> None:
@@ -243,6 +255,11 @@ def test_a_paid_job_is_worked_on_delivered_and_credited() -> None:
     assert step.acts == (Deliver(RESULT), Say(FeedbackStatus.SUCCESS))
     step = advance(job, step.state, Published(RESULT.id), START)
     assert step == Step(Settled(RESULT.id, OURS), (Credit(OURS, PRICE),))
+
+
+def test_feedback_on_the_relays_is_not_yet_the_answer() -> None:
+    news = (Answered(RESULT), Published(EventId("feedback")))
+    assert isinstance(live(a_job(PayMode.FREE), *news).state, Finished)
 
 
 def test_free_work_starts_at_once_and_earns_nothing() -> None:

@@ -1,5 +1,6 @@
 """No order of events makes a buyer pay twice, pay for nothing, or lose a payment."""
 
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -138,6 +139,7 @@ class OrderLife(RuleBasedStateMachine):
         self.settled: set[PaymentHash] = set()
         self.reserved: set[PaymentHash] = set()
         self.agreed: set[PaymentHash] = set()
+        self.answered = False
         self.ends = 0
 
     @initialize(provider=st.sampled_from([None, ANN]), auto_pay=st.booleans())
@@ -150,6 +152,10 @@ class OrderLife(RuleBasedStateMachine):
     def tell(self, news: News) -> None:
         before = self.state
         step = advance(self.order, before, news, self.now)
+        if isinstance(news, TimePassed) and self.now < (due(self.order, before) or self.now + 1):
+            assert step == Step(before), "it was too early"
+        if isinstance(news, ResultHeard) and isinstance(before, Paying | Unknown):
+            self.answered |= news.answer.provider == before.offer.provider
         assert advance(self.order, step.state, news, self.now) == Step(step.state)
         if is_final(before):
             assert is_final(step.state), "what has ended has begun again"
@@ -165,6 +171,7 @@ class OrderLife(RuleBasedStateMachine):
         match act:
             case Reserve(payment_hash, amount, fee):
                 assert not self.reserved, "two reservations for one order"
+                assert not self.answered, "what is answered is bought again"
                 assert self.order.auto_pay or payment_hash in self.agreed, "nobody said yes"
                 assert amount <= self.order.max_price
                 assert fee == self.order.max_fee
@@ -192,6 +199,25 @@ class OrderLife(RuleBasedStateMachine):
         self.now = now
         self.tell(TimePassed(failures or {}))
 
+    @precondition(lambda self: not is_final(self.state))
+    @rule(offer=st.sampled_from([A, B, C]))
+    def things_go_on_as_hoped(self, offer: Offer) -> None:
+        match self.state:
+            case Draft():
+                self.tell(RequestPublished())
+            case Published(window_ends=int(ends)):
+                self.time_passes_to(max(self.now, ends))
+            case Published():
+                self.tell(OfferHeard(offer))
+            case Chosen(offer=chosen):
+                self.says_yes_to(chosen.payment_hash)
+            case Reserving(offer=chosen):
+                self.tell(BudgetReserved(chosen.payment_hash))
+            case Paying() | Unknown():
+                self.the_payment_settles()
+            case Paid(offer=chosen):
+                self.tell(ResultHeard(answer_of(chosen.provider)))
+
     @rule(
         seconds=st.sampled_from([0, 1, 2, 2, 3, 50]),
         failures=st.dictionaries(PROVIDERS, st.integers(0, 5), max_size=3),
@@ -207,19 +233,22 @@ class OrderLife(RuleBasedStateMachine):
     def a_provider_makes_an_offer(self, offer: Offer) -> None:
         self.tell(OfferHeard(offer))
 
-    @rule(payment_hash=HASHES, yes=st.sampled_from([True, True, False]))
-    def a_person_decides(self, payment_hash: PaymentHash, yes: bool) -> None:
-        if yes:
-            self.agreed.add(payment_hash)
-        self.tell(Approved(payment_hash) if yes else Denied(payment_hash))
+    @rule(provider=PROVIDERS)
+    def a_provider_answers(self, provider: PublicKey) -> None:
+        if not isinstance(self.state, Draft | Published):  # there a gift would end the story
+            self.tell(ResultHeard(answer_of(provider)))
+
+    @rule(payment_hash=HASHES)
+    def says_yes_to(self, payment_hash: PaymentHash) -> None:
+        self.agreed.add(payment_hash)
+        self.tell(Approved(payment_hash))
+        self.agreed.discard(payment_hash)  # a yes counts when it is said, and not later
 
     @rule(
         news=st.one_of(
             st.builds(RequestPublished),
-            st.builds(RequestRefused, st.just("blocked")),
-            st.builds(CancelAsked),
+            st.builds(Denied, HASHES),
             st.builds(ErrorHeard, PROVIDERS, st.just("busy")),
-            st.builds(ResultHeard, PROVIDERS.map(answer_of)),
             st.builds(BudgetReserved, HASHES),
             st.builds(PaymentUncertain, HASHES),
         )
@@ -227,19 +256,26 @@ class OrderLife(RuleBasedStateMachine):
     def something_is_heard_at_any_time(self, news: News) -> None:
         self.tell(news)
 
+    @rule(
+        news=st.one_of(
+            st.builds(RequestRefused, st.just("blocked")),
+            st.builds(CancelAsked),
+            st.builds(ResultHeard, PROVIDERS.map(answer_of)),
+        ),
+        luck=st.integers(0, 5),
+    )
+    def something_ends_it_early(self, news: News, luck: int) -> None:
+        if not luck:
+            self.tell(news)
+
     @precondition(lambda self: isinstance(self.state, Reserving))
-    @rule(allowed=st.sampled_from([True, True, False]))
-    def the_budget_answers(self, allowed: bool) -> None:
+    @rule()
+    def the_budget_forbids_it(self) -> None:
         assert isinstance(self.state, Reserving)
         payment_hash = self.state.offer.payment_hash
-        if allowed:
-            self.tell(BudgetReserved(payment_hash))
-        else:
-            self.reserved.discard(payment_hash)  # nothing was set aside
-            self.tell(BudgetExceeded(payment_hash, "over the day's cap"))
+        self.reserved.discard(payment_hash)  # nothing was set aside
+        self.tell(BudgetExceeded(payment_hash, "over the day's cap"))
 
-    @precondition(lambda self: self.in_flight)
-    @rule()
     def the_payment_settles(self) -> None:
         payment_hash = self.in_flight.pop()
         self.settled.add(payment_hash)
@@ -330,6 +366,7 @@ class OrderLife(RuleBasedStateMachine):
 
 
 TestOrderLife = OrderLife.TestCase
+TestOrderLife.settings = settings(max_examples=300, stateful_step_count=30, deadline=None)
 
 
 def paying(*others: Offer, offer: Offer = A) -> Paying:
@@ -482,6 +519,15 @@ def test_a_payment_call_that_times_out_is_looked_up_and_settles_later() -> None:
     assert step == Step(Unknown(A, since=soon), (LookUp(A.payment_hash),))
     step = live(order, PaymentSucceeded(A.payment_hash, PREIMAGE, Msat(0)), state=step.state)
     assert isinstance(step.state, Paid)
+
+
+def test_news_of_another_payment_changes_nothing() -> None:
+    for news in (
+        PaymentUncertain(B.payment_hash),
+        PaymentRefused(B.payment_hash, "no route"),
+        PaymentSucceeded(B.payment_hash, PREIMAGE, Msat(0)),
+    ):
+        assert live(an_order(), news, state=paying(B)) == Step(paying(B))
 
 
 def test_a_fresh_invoice_while_the_old_hash_is_in_flight_is_not_paid() -> None:
