@@ -35,7 +35,9 @@ def pull(
         model = trio.run(lambda: fetch(source, folder, progress=show))
     found = {"name": model.name, "path": str(model.path), "bytes": model.size}
     emit(found, as_json=json, text=str(model.path))
-    say(f"to use it: PYLON_EMBEDDED_MODEL={model.name} pylon infer --prompt Hello")
+    chosen = context.config().backends.embedded_model == model.name
+    setting = "" if chosen else f"PYLON_EMBEDDED_MODEL={model.name} "
+    say(f"to use it: {setting}pylon infer --backend embedded --prompt Hello")
 
 
 @app.command(name="list")

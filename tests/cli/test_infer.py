@@ -156,7 +156,9 @@ def test_models_are_fetched_and_listed(pylon: Pylon, machine: Path) -> None:
     file.write_bytes(b"GGUF and so on")
     path = machine / ".local/share/pylon/models/tiny.gguf"
 
-    assert pylon("model", "pull", str(file)).out == f"{path}\n"
+    pulled = pylon("model", "pull", str(file))
+    assert pulled.out == f"{path}\n"
+    assert "PYLON_EMBEDDED_MODEL=tiny pylon infer" in pulled.err
     assert pylon("model", "list").out == f"NAME\tSIZE\tFILE\ntiny\t0 MB\t{path}\n"
     listed = pylon("model", "list", "--json").out
     assert json.loads(listed) == [{"name": "tiny", "path": str(path), "bytes": 14}]

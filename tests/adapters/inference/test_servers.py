@@ -64,6 +64,13 @@ async def test_ollama_lists_what_it_has_pulled_and_proves_it_with_one_token() ->
     assert server.requests[-1].json["model"] == "llama3.2:latest"
 
 
+async def test_a_bridge_that_generates_is_available() -> None:
+    table = {"/v1/models": document({"data": [{"id": "apple-on-device"}]}), GENERATE: answer("H")}
+    async with scripted(routes(table)) as server:
+        found = await health(servers.apple_fm(f"{server.url}/v1"))
+    assert found == BackendHealth("apple_fm", available=True, models=("apple-on-device",))
+
+
 async def test_the_proof_is_asked_of_the_configured_model() -> None:
     async with scripted(routes(OLLAMA)) as server:
         await health(servers.ollama(server.url, probe_model="qwen3:4b"))
