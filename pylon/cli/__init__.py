@@ -29,11 +29,20 @@ Exit status: 0 done, 1 failed, 2 usage or configuration, 3 daemon down,
 9 payment unknown, 130 interrupted.
 """
 
+
+def _worth_telling(default: object) -> str | None:
+    """Show a default in the help unless it is a switch's, or empty."""
+    return None if isinstance(default, bool) or default in ((), "") else str(default)
+
+
 app = App(
     name="pylon",
     help=_HELP,
     help_format="plaintext",
     version=__version__,
+    default_parameter=Parameter(
+        negative_bool=(), negative_iterable=(), show_default=_worth_telling
+    ),
     group_parameters=Group("Options", sort_key=7),
     group_commands=Group("Commands", sort_key=8),
 )

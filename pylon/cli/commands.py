@@ -22,8 +22,8 @@ class Command:
 
 COMMANDS = (
     Command("demo", "pylon.cli.demo:demo", "One paid job on this machine, start to end.", NODE),
-    Command("run", "pylon.cli.run:run", "Sell answers in the foreground.", SELLING),
-    Command("start", "pylon.cli.run:start", "The same, in the words of other tools.", SELLING),
+    Command("run", "pylon.cli.running:run", "Sell answers in the foreground.", SELLING),
+    Command("start", "pylon.cli.running:start", "The same, in the words of other tools.", SELLING),
     Command("earnings", "pylon.cli.earnings:earnings", "Show what was earned.", SELLING),
     Command(
         "job",

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 PROMPT = "In one sentence: what is Bitcoin?"
 SHORT = 12  # characters of an id that are shown
+_MARGIN = " " * 13  # where the story's texts begin
+_WIDTH = 72  # after so many characters a line is broken at the next space
 
 
 def demo(prompt: str = PROMPT, *, json: AsJson = False, context: InContext) -> int:
@@ -111,6 +113,7 @@ class _Story:
     quiet: bool
     pieces: str = field(default="", init=False)
     _began: float = field(default=0.0, init=False)
+    _column: int = field(default=0, init=False)
     _told: set[str] = field(factory=set, init=False)
 
     def introduce(self, seconds: float) -> None:
@@ -138,9 +141,9 @@ class _Story:
             case mail.PartialHeard(text=text) if not self.quiet:
                 if not self.pieces:
                     self._line("answer", "from the provider, as it is made:")
-                    stream("\n    ")
+                    stream(f"\n{_MARGIN}")
                 self.pieces += text
-                stream(text.replace("\n", "\n    "))
+                stream(self._wrapped(text))
             case mail.StatusHeard(status="processing"):
                 self._line("work", "the provider has its money and begins")
             case mail.OfferRefused(reason=reason):
@@ -180,7 +183,7 @@ class _Story:
         if self.pieces:
             stream("\n\n")
         if self.pieces.strip() != answer.strip():
-            data(f"\n    {answer}\n")
+            data(f"\n{_MARGIN}{self._wrapped(answer)}\n")
         self._line("receipt", f"result {state.answer.result[:SHORT]}, signed by the provider")
         for claim in claims:
             say(f"             checked: {claim}", style="green")

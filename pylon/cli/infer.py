@@ -1,7 +1,9 @@
 """`pylon infer`."""
 
 import sys
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import Parameter
 
 from pylon.cli.context import AsJson, Context, InContext
 from pylon.cli.exit_codes import ExitCode
@@ -22,7 +24,7 @@ def infer(
     *,
     model: str | None = None,
     backend: BackendName | None = None,
-    stream: bool = True,
+    stream: Annotated[bool, Parameter(negative="--no-stream")] = True,
     max_tokens: int | None = None,
     temperature: float | None = None,
     top_p: float | None = None,

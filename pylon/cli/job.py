@@ -3,9 +3,9 @@
 import sys
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from cyclopts import App
+from cyclopts import App, Parameter
 
 from pylon.cli import order_view
 from pylon.cli.context import AsJson, Context, InContext
@@ -31,7 +31,7 @@ MAX_PROMPT_BYTES = 1_000_000
 def submit(
     prompt: str | None = None,
     *,
-    input: str | None = None,  # noqa: A002 - the option's name
+    input: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,  # noqa: A002 - the option's name
     kind: int = 5050,
     model: str | None = None,
     backend: str | None = None,

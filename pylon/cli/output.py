@@ -10,9 +10,12 @@ import os
 import sys
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from pylon.errors import Misconfigured
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 _SPACE = "\n\t"
 _REORDERING = "\u061c\u200e\u200f\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
@@ -79,17 +82,47 @@ _ONE_CELL = {ord("\t"): " ", ord("\n"): " "}
 
 @contextmanager
 def byte_progress(label: str) -> Generator[Callable[[int, int | None], None]]:
-    """Show a download on a terminal; yields what to call with the bytes so far and in all."""
+    """Show a download on a terminal; yields what to call with the bytes so far and in all.
+
+    Nothing is drawn before the first call, nor after the last byte.
+    """
     if not sys.stderr.isatty():
         yield lambda _done, _total: None
         return
-    from rich.console import Console
-    from rich.progress import DownloadColumn, Progress, TransferSpeedColumn
+    bar = _Bar(label)
+    try:
+        yield bar.show
+    finally:
+        bar.stop()
 
-    columns = (*Progress.get_default_columns(), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(clean(label), total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+class _Bar:
+    """A progress bar that appears when there is progress."""
+
+    def __init__(self, label: str) -> None:
+        self._label = clean(label)
+        self._progress: Progress | None = None
+
+    def show(self, done: int, total: int | None) -> None:
+        if self._progress is None:
+            self._progress = self._start()
+        self._progress.update(self._progress.task_ids[0], completed=done, total=total)
+        if total is not None and done >= total:
+            self.stop()
+
+    def stop(self) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+
+    def _start(self) -> "Progress":
+        from rich.console import Console
+        from rich.progress import DownloadColumn, Progress, TransferSpeedColumn
+
+        columns = (*Progress.get_default_columns(), DownloadColumn(), TransferSpeedColumn())
+        progress = Progress(*columns, console=Console(stderr=True), transient=True)
+        progress.add_task(self._label, total=None)
+        progress.start()
+        return progress
 
 
 def is_interactive() -> bool:

@@ -190,7 +190,9 @@ class JobProcessor:
                     now=int(self.clock.now()),
                     text=text,
                     invoice=invoice,
-                    mode=job.mode if job.model else None,
+                    mode=job.mode
+                    if job.backend
+                    else None,  # none was agreed with those turned away
                 )
                 return Post(self.signer.sign(draft))
             case Deliver(result):

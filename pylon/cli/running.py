@@ -25,7 +25,9 @@ def run(*, json: AsJson = False, context: InContext) -> int:
 
     $ pylon run
     $ pylon --home ~/provider run
-    $ pylon run --json     one line of JSON when the node takes jobs
+    $ pylon run --json
+
+    With --json one document on stdout says when the node takes jobs.
     """
     return _run(context, json=json)
 
