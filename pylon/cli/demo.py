@@ -151,6 +151,18 @@ class _Story:
             case _:
                 return
 
+    def _wrapped(self, piece: str) -> str:
+        """Break a piece of text where a line is full, at a space."""
+        shown = ""
+        for word in re.split(r"([ \n])", piece):
+            self._column += len(word)
+            if word == "\n" or (word == " " and self._column > _WIDTH):
+                self._column = 0
+                shown += f"\n{_MARGIN}"
+            else:
+                shown += word
+        return shown
+
     def _tell_state(self, state: "OrderState") -> None:
         from pylon.model import order as orders
         from pylon.model.money import show_sats
