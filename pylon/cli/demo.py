@@ -1,5 +1,6 @@
 """`pylon demo`."""
 
+import re
 from functools import partial
 from typing import TYPE_CHECKING
 
