@@ -33,12 +33,11 @@ STORED, DUPLICATE, OUTDATED, DELETED = Added
 
 @pytest.fixture(params=["memory", "sqlite"])
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncGenerator[EventStore, None]:
-    with trio.fail_after(30):
-        if request.param == "memory":
-            yield MemoryEventStore()
-        else:
-            async with open_event_store(tmp_path / "relay.db") as opened:
-                yield opened
+    if request.param == "memory":
+        yield MemoryEventStore()
+    else:
+        async with open_event_store(tmp_path / "relay.db") as opened:
+            yield opened
 
 
 async def find(

@@ -142,7 +142,7 @@ class Connection:
     async def _follow(self, step: Step) -> None:
         self._session = step.session
         for order in step.orders:
-            await self._carry_out(order)
+            await self._carry_out(order)  # no event among them
 
     async def _carry_out(self, order: Order) -> None:
         match order:
@@ -158,8 +158,6 @@ class Connection:
                 await self._count(order)
             case HangUp(reason=reason):
                 self._fault = reason
-            case Store(event=event):
-                await self._keep([event])
 
     def _reply(self, frame: RelayFrame) -> None:
         self._outbox.put(encode(frame))
@@ -191,7 +189,7 @@ class Connection:
             return
         for count, event in enumerate(listener.unheard(found, self._hub.in_flight), start=1):
             listener.send(event)
-            if count % _PAGE == 0:
+            if count % _PAGE == 0 or self._outbox.crowded:
                 await self._outbox.room()
         self._reply(EndOfStored(name))
 

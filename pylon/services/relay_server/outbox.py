@@ -25,6 +25,11 @@ class Outbox:
     _filled: trio.Event = field(factory=trio.Event, init=False)
     _taken: trio.Event = field(factory=trio.Event, init=False)
 
+    @property
+    def crowded(self) -> bool:
+        """Whether `room` would wait."""
+        return self._size > self._capacity // 2
+
     def put(self, text: str) -> None:
         """Add a text; after `close` it goes nowhere."""
         if self._closed:
@@ -64,7 +69,7 @@ class Outbox:
     async def room(self) -> None:
         """Wait until half of the capacity is free: for whoever can make its own client wait."""
         await trio.lowlevel.checkpoint()
-        while self._size > self._capacity // 2:
+        while self.crowded:
             self._taken = trio.Event()
             await self._taken.wait()
 

@@ -39,12 +39,6 @@ UPGRADE = (
 )
 
 
-@pytest.fixture(autouse=True)
-async def _no_test_hangs() -> AsyncGenerator[None, None]:
-    with trio.fail_after(10):
-        yield
-
-
 @define
 class Client:
     """A WebSocket client that can also misbehave."""
@@ -124,11 +118,14 @@ async def serving(
             ends.append(lost.why)
             raise
 
-    async with trio.open_nursery() as nursery:
-        listeners, port = await listen("127.0.0.1", 0)
-        await nursery.start(partial(serve_websockets, listeners, observed, answer, limits=LIMITS))
-        yield Server(port, nursery.cancel_scope, seen, ends)
-        nursery.cancel_scope.cancel()
+    with trio.fail_after(10):
+        async with trio.open_nursery() as nursery:
+            listeners, port = await listen("127.0.0.1", 0)
+            await nursery.start(
+                partial(serve_websockets, listeners, observed, answer, limits=LIMITS)
+            )
+            yield Server(port, nursery.cancel_scope, seen, ends)
+            nursery.cancel_scope.cancel()
 
 
 @define
