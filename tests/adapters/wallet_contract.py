@@ -39,12 +39,16 @@ UNKNOWN = PaymentHash("ee" * 32)
 class Town(Protocol):
     """Three wallets that can pay one another; `payer` and `rival` hold `FUNDS` each."""
 
-    payee: Wallet
-    payer: Wallet
-    rival: Wallet
     clock: MemoryClock
     fee: Msat  # of a payment of AMOUNT
     hold_seconds: int
+
+    @property
+    def payee(self) -> Wallet: ...
+    @property
+    def payer(self) -> Wallet: ...
+    @property
+    def rival(self) -> Wallet: ...
 
     async def restart(self) -> None:
         """End the program and start it again: the wallets are new, what they knew is not."""

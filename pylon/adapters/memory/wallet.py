@@ -20,7 +20,8 @@ from pylon.wire.secp import KeyPair
 T = TypeVar("T")
 
 
-def _open() -> apsw.Connection:
+def open_tables() -> apsw.Connection:
+    """Return an empty ledger in memory."""
     db = apsw.Connection(":memory:")
     db.execute("PRAGMA foreign_keys = ON")
     prepare(Path(":memory:"), db)
@@ -31,7 +32,7 @@ def _open() -> apsw.Connection:
 class MemoryBook:
     """Tables in memory. A commit wakes who waits at once, so it works under a jumping clock."""
 
-    _db: apsw.Connection = field(factory=_open)
+    _db: apsw.Connection = field(factory=open_tables)
     _version: int = 0
     _changed: trio.Event = field(factory=trio.Event)
 

@@ -1,10 +1,12 @@
 """The ledger in a file, against the contract of every wallet."""
 
+import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
+import trio
 
 from pylon.adapters.lightning.ledger.faults import Fault, FaultKind
 from pylon.adapters.lightning.ledger.opening import open_ledger
@@ -17,6 +19,7 @@ from pylon.wire.secp import KeyPair
 from tests.adapters.wallet_contract import AMOUNT, FUNDS, WalletContract
 
 TERMS = Terms()
+PAYEE_SECRET, PAYER_SECRET, RIVAL_SECRET = b"\1" * 32, b"\2" * 32, b"\3" * 32
 
 
 class LedgerTown:
@@ -27,7 +30,7 @@ class LedgerTown:
     rival: LedgerWallet
 
     def __init__(self, path: Path, stack: AsyncExitStack) -> None:
-        self.clock = MemoryClock()
+        self.clock = MemoryClock(time.time() - trio.current_time())  # other programs' too
         self.fee = TERMS.fee(AMOUNT)
         self.hold_seconds = TERMS.hold_seconds
         self._path = path
@@ -36,9 +39,9 @@ class LedgerTown:
     async def open(self) -> None:
         self.payee, self.payer, self.rival = [
             await self._stack.enter_async_context(
-                open_ledger(self._path, KeyPair(bytes([n]) * 32), clock=self.clock)
+                open_ledger(self._path, KeyPair(secret), clock=self.clock)
             )
-            for n in (1, 2, 3)
+            for secret in (PAYEE_SECRET, PAYER_SECRET, RIVAL_SECRET)
         ]
 
     async def restart(self) -> None:

@@ -11,7 +11,7 @@ from pylon.adapters.lightning.ledger.book import Desk, FileBook
 from pylon.adapters.lightning.ledger.schema import prepare
 from pylon.adapters.lightning.ledger.settlement import Terms
 from pylon.adapters.lightning.ledger.wallet import LedgerWallet
-from pylon.adapters.sqlite.connection import connect
+from pylon.adapters.sqlite.connection import BUSY_SECONDS, connect
 from pylon.adapters.sqlite.writer import open_writer
 from pylon.ports.clock import Clock
 from pylon.wire.secp import KeyPair
@@ -28,6 +28,7 @@ async def open_ledger(
     label: str = "",
     terms: Terms = _TERMS,
     entropy: Callable[[int], bytes] = secrets.token_bytes,
+    busy_seconds: float = BUSY_SECONDS,
 ) -> AsyncGenerator[LedgerWallet, None]:
     """Open the ledger at `path`, creating it if need be, as the node of `key`.
 
@@ -37,7 +38,9 @@ async def open_ledger(
         Misconfigured: The file is no ledger, damaged, or newer than this program.
         StoreBusy: Another program holds it for too long.
     """
-    async with open_writer(path, prepare=partial(prepare, path)) as writer:
+    async with open_writer(
+        path, prepare=partial(prepare, path), busy_seconds=busy_seconds
+    ) as writer:
         reader = connect(path)
         try:
             account = await writer.run(partial(open_account, key.node_key, label))
