@@ -40,7 +40,8 @@ class Forever:
     data: bytes
 
 
-Step: TypeAlias = bytes | float | Hang | Cut | Forever  # a float waits, in seconds
+# A float waits so many seconds, an event until it is set.
+Step: TypeAlias = bytes | float | trio.Event | Hang | Cut | Forever
 
 
 @frozen
@@ -85,6 +86,8 @@ class ScriptedServer:
                     await send(h11.Data(data=step))
                 case float():
                     await trio.sleep(step)
+                case trio.Event():
+                    await step.wait()
                 case Forever(data):
                     while True:
                         await send(h11.Data(data=data))
