@@ -396,6 +396,21 @@ class WalletContract:
         assert (await town.payee.settle_hold(PREIMAGE)).state is InvoiceState.CANCELLED
         assert await town.payee.balance() == ZERO
 
+    async def test_a_hold_is_not_settled_after_its_deadline(self, town: Town) -> None:
+        await start_paying(town, (await hold(town)).bolt11)
+        town.clock.jump(town.hold_seconds + 1)
+
+        assert (await town.payee.settle_hold(PREIMAGE)).state is InvoiceState.CANCELLED
+        assert await town.payee.balance() == ZERO
+        assert await town.payer.balance() == FUNDS
+
+    async def test_what_a_hold_gives_back_can_be_spent_at_once(self, town: Town) -> None:
+        await start_paying(town, (await hold(town)).bolt11)
+        town.clock.jump(town.hold_seconds + 1)
+
+        all_of_it = await invoice(town, Msat(FUNDS - AMOUNT))
+        assert isinstance(await pay(town.payer, all_of_it.bolt11), PaymentSettled)
+
     async def test_a_held_invoice_is_not_paid_by_another(self, town: Town) -> None:
         made = await hold(town)
         await start_paying(town, made.bolt11)

@@ -104,7 +104,6 @@ def cancel(
     payment_hash: PaymentHash, account: int, now: float, db: apsw.Connection
 ) -> InvoiceStatus | None:
     """Make an invoice of ours unpayable, and give back what it holds."""
-    cancel_overdue(now, db)
     invoice = invoices.find(db, payment_hash)
     if invoice is None or invoice.payee != account:
         return None
