@@ -85,7 +85,7 @@ def _make_private(path: Path) -> None:
 
 
 def _patience(seconds: float) -> Callable[[int], bool]:
-    """Ask again every millisecond: SQLite's own handler sleeps up to 100, and loses its turn."""
+    """Ask again soon: SQLite's own handler sleeps up to 100 ms, and loses its turn to who did not."""
     give_up = 0.0
 
     def again(attempts: int) -> bool:

@@ -4,6 +4,7 @@ Like all that works on the tables, these functions run inside the caller's trans
 """
 
 from collections.abc import Mapping
+from itertools import chain
 
 import apsw
 
@@ -11,6 +12,9 @@ from pylon.adapters.lightning.ledger.schema import FAUCET
 from pylon.errors import Misconfigured
 from pylon.model.ids import NodeKey, PaymentHash
 from pylon.model.money import Msat, from_sats, show_sats
+
+_ENTRY = "INSERT INTO entry VALUES (?, ?, ?)"
+_AND_ONE_MORE = ", (?, ?, ?)"
 
 FAUCET_LIMIT = from_sats(10_000_000)  # what one wallet is given, all in all
 
@@ -37,17 +41,14 @@ def post(
     payment_hash: PaymentHash | None,
     at: float,
 ) -> None:
-    """Move money: what each account gains, or loses where it is negative."""
+    """Move money: what each account gains, or loses where it is negative; balances follow."""
     if sum(moves.values()):
         raise ValueError(f"money out of nothing: {moves}")
     sql = "INSERT INTO transfer (kind, payment_hash, at) VALUES (?, ?, ?)"
     db.execute(sql, (kind, payment_hash, at))
     transfer = db.last_insert_rowid()
-    for account, amount in moves.items():
-        if amount:
-            db.execute("INSERT INTO entry VALUES (?, ?, ?)", (transfer, account, amount))
-            sql = "UPDATE account SET balance = balance + ? WHERE id = ?"
-            db.execute(sql, (amount, account))
+    entries = [(transfer, account, amount) for account, amount in moves.items() if amount]
+    db.execute(_ENTRY + _AND_ONE_MORE * (len(entries) - 1), tuple(chain(*entries)))
 
 
 def fund(account: int, amount: Msat, now: float, db: apsw.Connection) -> Msat:

@@ -1,9 +1,10 @@
 """Invoices as rows, and the record of their changes that watchers read."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import apsw
-from attrs import astuple, evolve, frozen
+from attrs import astuple, evolve, field, frozen
 
 from pylon.errors import Misconfigured
 from pylon.model.ids import PaymentHash, Preimage
@@ -26,8 +27,8 @@ class StoredInvoice:
     bolt11: str
     description: str
     preimage: Preimage | None
-    hold: bool
-    state: InvoiceState
+    hold: bool = field(converter=bool)
+    state: InvoiceState = field(converter=InvoiceState)
     created_at: int
     expires_at: int
     deadline: int | None = None
@@ -69,7 +70,7 @@ def issue(invoice: StoredInvoice, db: apsw.Connection) -> StoredInvoice:
             raise Misconfigured(f"another invoice has the payment hash {invoice.payment_hash}")
         return known
     sql = "INSERT INTO invoice VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-    db.execute(sql, astuple(invoice))
+    db.execute(sql, astuple(invoice, recurse=False))
     return invoice
 
 
@@ -112,7 +113,7 @@ def changes(db: apsw.Connection, payee: int, after: int, limit: int) -> list[Inv
 def overdue(db: apsw.Connection, now: float) -> list[StoredInvoice]:
     """Return the holds whose deadline has come."""
     sql = "SELECT * FROM invoice WHERE state = 'accepted' AND deadline <= ?"
-    return [_read(row) for row in db.execute(sql, (now,))]
+    return [StoredInvoice(*row) for row in db.execute(sql, (now,))]
 
 
 def next_deadline(db: apsw.Connection) -> int | None:
@@ -122,10 +123,5 @@ def next_deadline(db: apsw.Connection) -> int | None:
     return deadline
 
 
-def _one(rows: Iterable[tuple[object, ...]]) -> StoredInvoice | None:
-    return next((_read(row) for row in rows), None)
-
-
-def _read(row: tuple[object, ...]) -> StoredInvoice:
-    stored = StoredInvoice(*row)  # type: ignore[arg-type]  # STRICT tables vouch for the types
-    return evolve(stored, state=InvoiceState(stored.state), hold=bool(stored.hold))
+def _one(rows: Iterable[tuple[Any, ...]]) -> StoredInvoice | None:
+    return next((StoredInvoice(*row) for row in rows), None)

@@ -1,9 +1,7 @@
 """Payments as rows: one for a payer and a payment hash, whatever the number of attempts."""
 
-from collections.abc import Iterable, Iterator
-
 import apsw
-from attrs import astuple, evolve, frozen
+from attrs import astuple, evolve, field, frozen
 
 from pylon.model.ids import PaymentHash
 from pylon.model.money import ZERO, Msat
@@ -21,30 +19,32 @@ class StoredPayment:
     fee: Msat = ZERO
     description: str = ""
     reason: str = ""
-    arrived: bool = False  # the money is at the payee, held or settled; pending without: stuck
+    arrived: bool = field(
+        default=False, converter=bool
+    )  # the money is at the payee, held or settled; pending without: stuck
     at: float = 0.0  # unix seconds
 
 
 def find(db: apsw.Connection, payer: int, payment_hash: PaymentHash) -> StoredPayment | None:
     """Return what a payer's latest attempt came to."""
     sql = "SELECT * FROM payment WHERE payer = ? AND payment_hash = ?"
-    return next(_read(db.execute(sql, (payer, payment_hash))), None)
+    return next((StoredPayment(*row) for row in db.execute(sql, (payer, payment_hash))), None)
 
 
 def held(db: apsw.Connection, payment_hash: PaymentHash) -> StoredPayment:
     """Return the payment that an accepted hold invoice holds."""
     sql = """SELECT * FROM payment WHERE payment_hash = ? AND arrived"""
-    return next(_read(db.execute(sql, (payment_hash,))))
+    return next(StoredPayment(*row) for row in db.execute(sql, (payment_hash,)))
 
 
 def stuck(db: apsw.Connection, payer: int) -> list[StoredPayment]:
     """Return the payments of a payer that are on their way."""
     sql = """SELECT * FROM payment
              WHERE payer = ? AND state = 'pending' AND NOT arrived ORDER BY at"""
-    return list(_read(db.execute(sql, (payer,))))
+    return [StoredPayment(*row) for row in db.execute(sql, (payer,))]
 
 
-def record(db: apsw.Connection, payment: StoredPayment, now: float) -> None:
+def record(db: apsw.Connection, payment: StoredPayment) -> None:
     """Store an attempt in the place of the one before it."""
     # Not INSERT OR REPLACE, which would make room for a second payment by deleting the first.
     sql = """INSERT INTO payment VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
@@ -52,12 +52,13 @@ def record(db: apsw.Connection, payment: StoredPayment, now: float) -> None:
              state = excluded.state, amount = excluded.amount, fee = excluded.fee,
              description = excluded.description, reason = excluded.reason,
              arrived = excluded.arrived, at = excluded.at"""
-    db.execute(sql, astuple(evolve(payment, at=now)))
+    db.execute(sql, astuple(payment, recurse=False))
 
 
 def fail(db: apsw.Connection, payment: StoredPayment, reason: str, now: float) -> PaymentFailed:
     """Record that an attempt came to nothing."""
-    record(db, evolve(payment, state="failed", fee=ZERO, reason=reason, arrived=False), now)
+    failed = evolve(payment, state="failed", fee=ZERO, reason=reason, arrived=False, at=now)
+    record(db, failed)
     return PaymentFailed(payment.payment_hash, reason)
 
 
@@ -73,9 +74,3 @@ def outcome(db: apsw.Connection, payer: int, payment_hash: PaymentHash) -> Payme
     sql = "SELECT preimage FROM invoice WHERE payment_hash = ?"
     preimage = db.execute(sql, (payment_hash,)).get
     return PaymentSettled(payment_hash, preimage, payment.amount, payment.fee)
-
-
-def _read(rows: Iterable[tuple[object, ...]]) -> Iterator[StoredPayment]:
-    for row in rows:
-        payment = StoredPayment(*row)  # type: ignore[arg-type]  # STRICT tables vouch for the types
-        yield evolve(payment, arrived=bool(payment.arrived))

@@ -38,6 +38,8 @@ CREATE TABLE entry (
     amount   INTEGER NOT NULL CHECK (amount <> 0),  -- msat
     PRIMARY KEY (transfer, account)
 ) STRICT, WITHOUT ROWID;
+CREATE TRIGGER a_balance_follows AFTER INSERT ON entry
+BEGIN UPDATE account SET balance = balance + new.amount WHERE id = new.account; END;
 
 CREATE TABLE invoice (
     payment_hash    TEXT PRIMARY KEY,

@@ -146,7 +146,7 @@ def _attempt(db: apsw.Connection, order: PayOrder, trouble: Faults) -> PaymentRe
         return payments.fail(db, payment, reason, order.now)
     if trouble.take(FaultKind.STUCK):
         _lock(db, payment, order.now)
-        payments.record(db, payment, order.now)
+        payments.record(db, payment)
         return PaymentInFlight(payment.payment_hash)
     return _arrive(db, payment, invoice, order.terms, source=payment.payer, now=order.now)
 
@@ -189,7 +189,7 @@ def _arrive(
         return PaymentSettled(payment.payment_hash, invoice.preimage, payment.amount, payment.fee)
     if source != ESCROW:
         _lock(db, payment, now)
-    payments.record(db, evolve(payment, arrived=True), now)
+    payments.record(db, evolve(payment, arrived=True, at=now))
     deadline = int(now) + terms.hold_seconds
     invoices.change(db, invoice, InvoiceState.ACCEPTED, deadline=deadline)
     return PaymentInFlight(payment.payment_hash)
@@ -207,7 +207,7 @@ def _settle(
     total = payment.amount + payment.fee
     moves = {source: -total, invoice.payee: payment.amount, FEES: payment.fee}
     post(db, "settle", moves, payment_hash=payment.payment_hash, at=now)
-    payments.record(db, evolve(payment, state="settled", arrived=True), now)
+    payments.record(db, evolve(payment, state="settled", arrived=True, at=now))
     return invoices.change(db, invoice, InvoiceState.SETTLED, preimage=preimage)
 
 

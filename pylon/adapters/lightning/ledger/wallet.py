@@ -206,6 +206,7 @@ class LedgerWallet:
         )
 
     def _order(self, invoice: Invoice, amount: Msat, text: str, max_fee: Msat) -> PayOrder:
+        now = self._desk.now()
         payment = StoredPayment(
             payer=self._account,
             payment_hash=invoice.payment_hash,
@@ -213,8 +214,9 @@ class LedgerWallet:
             amount=amount,
             fee=self._terms.fee(amount),
             description=invoice.description or "",
+            at=now,
         )
-        return PayOrder(payment, text, max_fee, self._terms, self._desk.now())
+        return PayOrder(payment, text, max_fee, self._terms, now)
 
     async def _ending(self, result: PaymentResult) -> PaymentResult:
         """Wait until a payment is no longer in flight."""
