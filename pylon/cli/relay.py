@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from pylon.cli.exit_codes import ExitCode
 from pylon.cli.output import say
+from pylon.errors import Malformed, Misconfigured
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -48,7 +49,10 @@ def relay(
     from pylon.core.relay_rules import RelayRules
     from pylon.wire.relay_url import normalise
 
-    rules = RelayRules(auth=auth, urls=frozenset(map(normalise, url)))
+    try:
+        rules = RelayRules(auth=auth, urls=frozenset(map(normalise, url)))
+    except Malformed as error:
+        raise Misconfigured(f"--url: {error}") from error
     serve = partial(serve_relay, host=host, port=port, store=store, rules=rules, name=name)
     return trio.run(_until_signal, serve)
 

@@ -10,15 +10,12 @@ import pytest
 import trio
 import trio.testing
 from attrs import define, field
-from wsproto import ConnectionType, WSConnection
+from wsproto import ConnectionType
 from wsproto.connection import Connection
 from wsproto.events import (
-    AcceptConnection,
     CloseConnection,
-    Event,
     Ping,
     Pong,
-    Request,
     TextMessage,
 )
 
@@ -31,43 +28,13 @@ from pylon.adapters.http.websocket_server import (
 )
 from pylon.errors import Misconfigured, PeerFault, RelayLost
 from pylon.ports.relay import Wire
+from tests.websocket_client import Client, open_client
 
 LIMITS = SocketLimits(message_bytes=1_000, head_bytes=2_000, handshake_seconds=0.3, connections=3)
 UPGRADE = (
     b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
 )
-
-
-@define
-class Client:
-    """A WebSocket client that can also misbehave."""
-
-    stream: trio.SocketStream
-    frames: Connection
-
-    async def say(self, *events: Event) -> None:
-        await self.stream.send_all(b"".join(bytes(self.frames.send(e)) for e in events))
-
-    async def hear(self) -> Event:
-        while True:
-            for event in self.frames.events():
-                return event
-            self.frames.receive_data(await self.stream.receive_some() or None)
-
-
-Connect = Callable[[], AbstractAsyncContextManager[Client]]
-
-
-async def upgrade(stream: trio.SocketStream) -> Client:
-    ws = WSConnection(ConnectionType.CLIENT)
-    await stream.send_all(ws.send(Request(host="relay", target="/")))
-    while True:
-        ws.receive_data(await stream.receive_some())
-        for event in ws.events():
-            assert isinstance(event, AcceptConnection)
-            assert ws.connection is not None
-            return Client(stream, ws.connection)
 
 
 @define
@@ -82,10 +49,8 @@ class Server:
     async def tcp(self) -> trio.SocketStream:
         return await trio.open_tcp_stream("127.0.0.1", self.port)
 
-    @asynccontextmanager
-    async def websocket(self) -> AsyncGenerator[Client, None]:
-        async with await self.tcp() as stream:
-            yield await upgrade(stream)
+    def websocket(self) -> AbstractAsyncContextManager[Client]:
+        return open_client(self.port)
 
 
 async def echo(wire: Wire) -> None:
