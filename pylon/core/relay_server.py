@@ -39,6 +39,13 @@ _PROTECTED: Final = ("-",)
 _NONSENSE_COSTS: Final = 10.0  # tokens: text that is no frame is no use to anybody
 _FAULT_SHOWN: Final = 200  # characters
 
+_OUTCOMES: Final = {
+    Added.STORED: (True, ""),
+    Added.DUPLICATE: (True, "duplicate: already have this event"),
+    Added.OUTDATED: (True, "duplicate: have a newer version"),
+    Added.DELETED: (False, "blocked: its author has asked for its deletion"),
+}
+
 # Orders
 
 
@@ -143,16 +150,8 @@ def close(session: Session, name: str, reason: str) -> Step:
 
 def stored(event: Event, added: Added) -> Ok:
     """Say what became of an event that was to be stored."""
-    match added:
-        case Added.STORED:
-            return Ok(event.id, accepted=True)
-        case Added.DUPLICATE:
-            return Ok(event.id, accepted=True, message="duplicate: already have this event")
-        case Added.OUTDATED:
-            return Ok(event.id, accepted=True, message="duplicate: have a newer version")
-        case Added.DELETED:
-            message = "blocked: its author has asked for its deletion"
-            return Ok(event.id, accepted=False, message=message)
+    accepted, message = _OUTCOMES[added]
+    return Ok(event.id, accepted, message)
 
 
 def passed_on(event: Event, listeners: int) -> Ok:

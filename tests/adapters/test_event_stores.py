@@ -60,6 +60,14 @@ async def test_the_same_event_again_is_a_duplicate_also_within_one_call(store: E
     assert await find(store, Filter()) == [note()]
 
 
+async def test_an_id_is_found_only_where_the_other_conditions_hold(store: EventStore) -> None:
+    event = note("", ("t", "a"), ("p", BOB))
+    await store.add([event])
+    assert await find(store, Filter(ids=(event.id,), tags={"t": ("a", "b")})) == [event]
+    assert await find(store, Filter(ids=(event.id,), tags={"t": ("b",)})) == []
+    assert await find(store, Filter(ids=(event.id,), kinds=(2,))) == []
+
+
 async def test_the_newest_come_first_and_those_of_one_second_by_id(store: EventStore) -> None:
     events = [note(str(n), at=NOW - n // 3) for n in range(9)]
     await store.add(events)

@@ -1,6 +1,8 @@
 """What waits to be sent to one client, bounded."""
 
+from bisect import bisect_right
 from collections.abc import Callable
+from itertools import accumulate
 
 import trio
 from attrs import define, field
@@ -74,9 +76,5 @@ class Outbox:
             await self._taken.wait()
 
     def _fitting(self) -> int:
-        size = 0
-        for count, text in enumerate(self._texts):
-            size += len(text)
-            if size > _PIECE:
-                return max(count, 1)
-        return len(self._texts)
+        ends = list(accumulate(map(len, self._texts)))
+        return max(1, bisect_right(ends, _PIECE))
