@@ -6,7 +6,8 @@ be done twice. Late, double and foreign news leave the state as it is (market.md
 
     Received ─ invoiced ► Offered ─ paid ► Working ─ answered ► Finished ─ published ► Settled
     free ────────────────────────────────► Working ─ failed ► Failed (what was paid is owed back)
-    Offered ─ expires ► Expired ─ paid late ► owed back      any of these ─ cancel ► Cancelled
+    Offered ─ expires, and the wallet says unpaid ► Expired ─ paid late ► owed back
+    any of these ─ cancel ► Cancelled
 """
 
 from typing import TypeAlias
@@ -60,6 +61,13 @@ class Paid:
 
 
 @frozen
+class InvoiceClosed:
+    """The wallet says that an invoice was not paid and can no longer be."""
+
+    payment_hash: PaymentHash
+
+
+@frozen
 class Answered:
     """The work is done; its result is signed."""
 
@@ -102,6 +110,7 @@ News: TypeAlias = (
     InvoiceMade
     | InvoiceImpossible
     | Paid
+    | InvoiceClosed
     | Answered
     | WorkFailed
     | Published
@@ -123,7 +132,7 @@ class MakeInvoice:
 
 @frozen
 class CancelInvoice:
-    """Make an invoice unpayable, where the wallet can."""
+    """Make an invoice unpayable; a wallet that has been paid already says so."""
 
     payment_hash: PaymentHash
 
@@ -207,14 +216,18 @@ def due(job: Job, state: JobState) -> int | None:
     match state:
         case Received():
             return job.accepted_at + job.offer_seconds
-        case Offered(invoice):
-            return invoice.expires_at + PAYMENT_GRACE_SECONDS
+        case Offered(closing=False):
+            return _closes_at(state)
         case Working(deadline):
             return deadline
         case Finished(give_up_at=give_up_at):
             return give_up_at
         case _:
             return None
+
+
+def _closes_at(state: Offered) -> int:
+    return state.invoice.expires_at + PAYMENT_GRACE_SECONDS
 
 
 def is_final(state: JobState) -> bool:
@@ -241,12 +254,16 @@ def _offered(job: Job, state: Offered, news: News, now: int) -> Step:
     match news:
         case Paid(payment_hash) if payment_hash == state.invoice.payment_hash:
             return _start_work(job, now, paid=payment_hash)
-        case TimePassed() if now >= state.invoice.expires_at + PAYMENT_GRACE_SECONDS:
+        case TimePassed() if not state.closing and now >= _closes_at(state):
+            # Paid in time, perhaps, while we were away: only the wallet can tell.
             withdrawn = CancelInvoice(state.invoice.payment_hash)
-            return Step(Expired(state.invoice.payment_hash), (withdrawn,))
+            return Step(evolve(state, closing=True), (withdrawn,))
+        case InvoiceClosed(payment_hash) if payment_hash == state.invoice.payment_hash:
+            return Step(Expired(payment_hash))
         case CancelAsked():
             withdrawn = CancelInvoice(state.invoice.payment_hash)
-            return Step(Cancelled(invoice=state.invoice.payment_hash), (withdrawn,))
+            acts = () if state.closing else (withdrawn,)
+            return Step(Cancelled(invoice=state.invoice.payment_hash), acts)
         case _:
             return Step(state)
 

@@ -103,9 +103,13 @@ class Received:
 
 @frozen
 class Offered:
-    """The customer may pay until the invoice expires."""
+    """The customer may pay until the invoice expires.
+
+    `closing`: it has expired, and the wallet is asked whether it was paid, or can no longer be.
+    """
 
     invoice: IssuedInvoice
+    closing: bool = False
 
 
 @frozen

@@ -1,19 +1,32 @@
 """The actor that makes and withdraws invoices for sold jobs."""
 
+import logging
+
 import trio
 from attrs import frozen
 
-from pylon.core.job_machine import CancelInvoice, InvoiceImpossible, InvoiceMade, MakeInvoice
+from pylon.core.job_machine import (
+    CancelInvoice,
+    InvoiceClosed,
+    InvoiceImpossible,
+    InvoiceMade,
+    MakeInvoice,
+    News,
+    Paid,
+)
 from pylon.core.mail import AboutJob, Mail
 from pylon.core.outbox import CASHIER
-from pylon.errors import Misconfigured
-from pylon.model.ids import JobId
+from pylon.errors import BadInvoice, Misconfigured
+from pylon.model.ids import JobId, PaymentHash
 from pylon.model.job import Job, JobState
 from pylon.model.money import Msat
+from pylon.model.wallet import InvoiceState
 from pylon.ports.channels import Hint
 from pylon.ports.outbox import OutboxReader, entry_of
 from pylon.ports.records import Records, Row
 from pylon.ports.wallet import Wallet
+
+log = logging.getLogger(__name__)
 
 AT_ONCE = 32  # invoices in the making; the wallet commits them in groups
 
@@ -43,28 +56,36 @@ class Cashier:
         try:
             match entry_of(row):
                 case MakeInvoice(amount, expiry_seconds):
-                    await self._make(row, amount, expiry_seconds)
+                    news = await self._make(row.subject, amount, expiry_seconds)
                 case CancelInvoice(payment_hash):
-                    await self.wallet.cancel_invoice(payment_hash)
-                    await self.records.drop([row.seq])
+                    news = await self._cancel(payment_hash)
                 case _:
                     return
+            await self.mail.send(AboutJob(row.subject, news, done=(row.seq,)))
         finally:
             limit.release_on_behalf_of(row.seq)
 
-    async def _make(self, row: Row, amount: Msat, expiry_seconds: int) -> None:
-        news: InvoiceMade | InvoiceImpossible
+    async def _make(self, job: JobId, amount: Msat, expiry_seconds: int) -> News:
         try:
             invoice = await self.wallet.make_invoice(
                 amount,
-                description=description(row.subject),
+                description=description(job),
                 expiry_seconds=expiry_seconds,
-                idempotency_key=row.subject,
+                idempotency_key=job,
             )
-            news = InvoiceMade(invoice)
+        except (Misconfigured, BadInvoice) as exc:
+            return InvoiceImpossible(str(exc))
+        return InvoiceMade(invoice)
+
+    async def _cancel(self, payment_hash: PaymentHash) -> News:
+        """Withdraw an invoice, unless it turns out to be paid; one of another wallet is beyond us."""
+        try:
+            status = await self.wallet.cancel_invoice(payment_hash)
         except Misconfigured as exc:
-            news = InvoiceImpossible(str(exc))
-        await self.mail.send(AboutJob(row.subject, news, done=(row.seq,)))
+            log.warning("an invoice cannot be withdrawn: %s", exc)
+            return InvoiceClosed(payment_hash)
+        paid = status.state is InvoiceState.SETTLED
+        return Paid(payment_hash) if paid else InvoiceClosed(payment_hash)
 
 
 def description(job: JobId) -> str:

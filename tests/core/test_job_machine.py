@@ -14,6 +14,7 @@ from pylon.core.job_machine import (
     CancelInvoice,
     Credit,
     Deliver,
+    InvoiceClosed,
     InvoiceImpossible,
     InvoiceMade,
     MakeInvoice,
@@ -145,6 +146,8 @@ class JobLife(RuleBasedStateMachine):
         match self.state:
             case Received():
                 self.tell(InvoiceMade(INVOICE))
+            case Offered(invoice, closing=True):
+                self.tell(InvoiceClosed(invoice.payment_hash))
             case Offered(invoice):
                 self.tell(Paid(invoice.payment_hash))
             case Working():
@@ -165,6 +168,7 @@ class JobLife(RuleBasedStateMachine):
         news=st.one_of(
             st.builds(InvoiceMade, INVOICES),
             st.builds(Paid, HASHES),
+            st.builds(InvoiceClosed, HASHES),
             st.builds(Answered, RESULTS),
             st.builds(Published, IDS),
             st.builds(Undeliverable, IDS, st.just("blocked")),
@@ -184,13 +188,14 @@ class JobLife(RuleBasedStateMachine):
             self.tell(news)
 
     def teardown(self) -> None:
-        """Time alone ends what has not ended."""
-        if not is_final(self.state):
-            when = due(self.job, self.state)
-            assert when is not None, "nothing would ever end this state"
+        """Time alone ends what has not ended, but for what only the wallet knows."""
+        if when := due(self.job, self.state):
             self.now = max(self.now, when)
             self.tell(TimePassed())
-            assert is_final(self.state)
+        if isinstance(self.state, Offered):
+            assert self.count(CancelInvoice) == 1, "nothing would ever end this state"
+            self.tell(InvoiceClosed(self.state.invoice.payment_hash))
+        assert is_final(self.state)
 
     @invariant()
     def nothing_is_computed_before_payment(self) -> None:
@@ -236,7 +241,8 @@ class JobLife(RuleBasedStateMachine):
 
     @invariant()
     def only_what_has_ended_waits_for_nothing(self) -> None:
-        assert (due(self.job, self.state) is None) == is_final(self.state)
+        asks_wallet = isinstance(self.state, Offered) and self.state.closing
+        assert (due(self.job, self.state) is None) == (is_final(self.state) or asks_wallet)
 
 
 TestJobLife = JobLife.TestCase
@@ -278,11 +284,27 @@ def test_a_late_payment_after_expiry_is_owed_back() -> None:
     job, late = a_job(), INVOICE.expires_at + PAYMENT_GRACE_SECONDS
     offered = live(job, InvoiceMade(INVOICE)).state
     step = advance(job, offered, TimePassed(), late)
-    assert step == Step(Expired(OURS), (CancelInvoice(OURS),))
+    assert step == Step(Offered(INVOICE, closing=True), (CancelInvoice(OURS),))
+    assert advance(job, step.state, InvoiceClosed(FOREIGN), late) == Step(step.state)
+    step = advance(job, step.state, InvoiceClosed(OURS), late)
+    assert step == Step(Expired(OURS))
     step = advance(job, step.state, Paid(OURS), late + 1)
     assert isinstance(step.state, Failed)
     assert (step.state.paid, step.state.owed) == (OURS, PRICE)
     assert isinstance(step.acts[0], Say)
+
+
+def test_an_offer_that_was_paid_while_nobody_looked_is_worked_on() -> None:
+    job, late = a_job(), INVOICE.expires_at + PAYMENT_GRACE_SECONDS
+    closing = advance(job, live(job, InvoiceMade(INVOICE)).state, TimePassed(), late).state
+    assert advance(job, closing, TimePassed(), late + 1) == Step(closing)
+    assert advance(job, closing, Paid(OURS), late + 1).state == Working(late + 61, OURS)
+
+
+def test_a_cancel_while_an_invoice_is_withdrawn_does_not_withdraw_it_again() -> None:
+    job, late = a_job(), INVOICE.expires_at + PAYMENT_GRACE_SECONDS
+    closing = advance(job, live(job, InvoiceMade(INVOICE)).state, TimePassed(), late).state
+    assert advance(job, closing, CancelAsked(), late + 1) == Step(Cancelled(invoice=OURS))
 
 
 def test_a_payment_in_the_last_second_still_starts_the_work() -> None:
