@@ -106,9 +106,12 @@ def _not_ours(request: JobRequest, service: Service, me: PublicKey) -> str | Non
 
 
 def _stale(request: JobRequest, service: Service, now: int) -> str | None:
-    """Relays keep requests: every reconnect brings old ones, which nobody waits for any more."""
-    if request.expires_at is not None and request.expires_at <= now:
-        return "expired"
+    """Relays keep requests: every reconnect brings old ones, which nobody waits for any more.
+
+    One that says until when it is waited for has arrived in time, however long we were away.
+    """
+    if request.expires_at is not None:
+        return "expired" if request.expires_at <= now else None
     too_old = request.created_at < now - service.provider.max_job_age_seconds
     return "too old" if too_old else None
 
