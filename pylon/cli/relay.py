@@ -16,24 +16,23 @@ if TYPE_CHECKING:
 def relay(
     *,
     port: int = 7777,
-    host: str = "127.0.0.1",
     auth: bool = False,
     store: Path | None = None,
     url: tuple[str, ...] = (),
     name: str = "pylon",
 ) -> int:
-    """Serve a small Nostr relay until interrupted.
+    """Serve a small Nostr relay on this machine until interrupted.
+
+    It listens on loopback only and knows no TLS: others reach it through a proxy.
 
     $ pylon relay
     $ pylon relay --store ~/relay.db --auth
-    $ pylon relay --host 0.0.0.0 --url wss://relay.example.com
+    $ pylon relay --url wss://relay.example.com
 
     Parameters
     ----------
     port
         The TCP port; 0 takes any that is free.
-    host
-        The address to listen on. There is no TLS: put a proxy before any other than loopback.
     auth
         Let nobody read or write who has not authenticated (NIP-42).
     store
@@ -53,7 +52,7 @@ def relay(
         rules = RelayRules(auth=auth, urls=frozenset(map(normalise, url)))
     except Malformed as error:
         raise Misconfigured(f"--url: {error}") from error
-    serve = partial(serve_relay, host=host, port=port, store=store, rules=rules, name=name)
+    serve = partial(serve_relay, port=port, store=store, rules=rules, name=name)
     return trio.run(_until_signal, serve)
 
 
