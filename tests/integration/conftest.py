@@ -8,7 +8,7 @@ import trio
 
 from tests.integration.market import Market, copy_homes, make_homes, open_market
 
-TEST_SECONDS = 120
+TEST_SECONDS = 60
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -318,6 +318,19 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+async def together(*calls: Callable[[], Awaitable[Any]]) -> list[Any]:
+    """Call all of them at once; return what each returned, in order."""
+    found: list[Any] = [None] * len(calls)
+
+    async def keep(place: int, call: Callable[[], Awaitable[Any]]) -> None:
+        found[place] = await call()
+
+    async with trio.open_nursery() as nursery:
+        for place, call in enumerate(calls):
+            nursery.start_soon(keep, place, call)
+    return found
 
 
 async def published(url: str, wanted: Filter) -> list[Event]:

@@ -1,9 +1,9 @@
 """Every way an order ends without an answer: the exit status, and that the money is where it was."""
 
-import trio
+from functools import partial
 
 from pylon.model.filter import Filter
-from tests.integration.market import ANSWER, BUYER, OTHER, REFUSED, Market, published
+from tests.integration.market import ANSWER, BUYER, OTHER, REFUSED, Market, published, together
 
 QUESTION = "What is 2+2?"
 
@@ -30,16 +30,9 @@ async def test_over_the_budget_the_status_is_6(market: Market) -> None:
 
 async def test_the_budget_of_a_day_is_shared_by_all_processes(market: Market) -> None:
     await market.serve()
-    statuses: list[int] = []
-
-    async def submit(number: int) -> None:
-        ended = await market.submit(f"What is {number}?", PYLON_BUDGET_PER_DAY_SATS="40")
-        statuses.append(ended.status)
-
-    async with trio.open_nursery() as nursery:  # each may cost 12 and 5 in fees: two fit
-        for number in range(3):
-            nursery.start_soon(submit, number)
-    assert sorted(statuses) == [0, 0, 6]
+    submit = partial(market.submit, QUESTION, PYLON_BUDGET_PER_DAY_SATS="40")
+    ended = await together(submit, submit, submit)  # each may cost 12 and 5 in fees: two fit
+    assert sorted(each.status for each in ended) == [0, 0, 6]
     assert len(await market.paid()) == 2
 
 

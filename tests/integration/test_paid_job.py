@@ -14,9 +14,9 @@ from tests.integration.market import (
     FUNDS_SATS,
     HELD,
     OTHER,
-    Ended,
     Market,
     published,
+    together,
 )
 
 PRICE = 12_000  # msat: what the default prices make of a short question
@@ -76,14 +76,8 @@ async def test_an_idempotency_key_used_again_pays_nothing_more(market: Market) -
 
 async def test_an_idempotency_key_used_by_two_processes_at_once_pays_once(market: Market) -> None:
     await market.serve()
-    ended: list[Ended] = []
-
-    async def submit() -> None:
-        ended.append(await market.submit(QUESTION, "--idempotency-key", "lunch"))
-
-    async with trio.open_nursery() as nursery:
-        for _ in range(3):
-            nursery.start_soon(submit)
+    submit = partial(market.submit, QUESTION, "--idempotency-key", "lunch")
+    ended = await together(submit, submit, submit)
     assert [each.status for each in ended] == [0, 0, 0], ended
     assert len({each.json["payment_hash"] for each in ended}) == 1
     assert len(await market.paid()) == len(await market.earnings()) == 1
@@ -91,9 +85,8 @@ async def test_an_idempotency_key_used_by_two_processes_at_once_pays_once(market
 
 async def test_two_processes_of_one_home_each_get_their_own_answer(market: Market) -> None:
     await market.serve()
-    async with trio.open_nursery() as nursery:
-        for number in range(3):
-            nursery.start_soon(partial(market.submit, f"What is {number}+{number}?"))
+    questions = [f"What is {number}+{number}?" for number in range(3)]
+    await together(*(partial(market.submit, question) for question in questions))
     orders = await market.ok(BUYER, "job", "list")
     assert [order["state"] for order in orders] == ["done"] * 3
     assert len({order["payment_hash"] for order in orders}) == 3

@@ -1,0 +1,143 @@
+"""`kill -9` of either side before and after each of its durable steps: the job ends as it would have."""
+
+import sys
+from collections.abc import Sequence
+from functools import partial
+
+import pytest
+from attrs import frozen
+
+from pylon.model.filter import Filter
+from tests.integration.market import (
+    ANSWER,
+    BUYER,
+    PYLON,
+    SELLER,
+    Market,
+    Process,
+    published,
+    together,
+)
+
+KILLED = -9
+QUESTION = "What is 2+2?"
+KEY = ("--idempotency-key", "once")
+STORE, LEDGER = "pylon.db", "ledger.db"
+
+
+@frozen
+class Step:
+    """A commit, told by what a query finds with it and not before."""
+
+    name: str
+    file: str
+    query: str
+
+
+def phase(table: str, name: str) -> Step:
+    return Step(name, STORE, f"SELECT 1 FROM {table} WHERE phase = '{name}'")  # noqa: S608 - ours
+
+
+PROVIDER_STEPS = (
+    phase("jobs", "Received"),
+    Step("invoice made", LEDGER, "SELECT 1 FROM invoice"),
+    phase("jobs", "Offered"),
+    phase("jobs", "Working"),
+    phase("jobs", "Finished"),
+    phase("jobs", "Settled"),
+    Step("earning counted", STORE, "SELECT 1 FROM earnings"),
+)
+BUYER_STEPS = (
+    phase("orders", "Draft"),
+    phase("orders", "Published"),
+    Step("offer heard", STORE, "SELECT 1 FROM orders_evidence"),
+    phase("orders", "Reserving"),
+    Step("budget reserved", STORE, "SELECT 1 FROM budget WHERE standing = 'reserved'"),
+    phase("orders", "Paying"),
+    Step("money moved", LEDGER, "SELECT 1 FROM payment WHERE state = 'settled'"),
+    phase("orders", "Paid"),
+    Step("budget spent", STORE, "SELECT 1 FROM budget WHERE standing = 'spent'"),
+    phase("orders", "Done"),
+)
+
+
+def crashing(when: str, step: Step) -> tuple[str, ...]:
+    """Return the program that dies around a step."""
+    return (sys.executable, "-m", "tests.integration.crashing", when, step.file, step.query)
+
+
+def named(step: Step) -> str:
+    return step.name
+
+
+async def check_one_of_everything(market: Market) -> None:
+    """One job, one payment, one result, one earning; and the books agree."""
+    orders, payments, earnings, faults = await together(
+        partial(market.ok, BUYER, "job", "list"), market.paid, market.earnings, market.faults
+    )
+    (order,), (payment,), (earning,) = orders, payments, earnings
+    assert (order["state"], faults) == ("done", [])
+    hashes = {order["payment_hash"], payment["payment_hash"], earning["payment_hash"]}
+    assert len(hashes) == 1
+    assert payment["state"] == "settled"
+    (result,) = await published(market.relay_url, Filter(kinds=(6050,)))
+    assert (result.id, result.content) == (order["result"], ANSWER)
+
+
+async def start_buying(market: Market, program: Sequence[str] = PYLON) -> Process:
+    tokens = ("job", "submit", QUESTION, "--auto-pay", "--json", *KEY)
+    return await market.start(BUYER, *tokens, program=program)
+
+
+@pytest.mark.parametrize("step", PROVIDER_STEPS, ids=named)
+async def test_a_job_ends_as_it_would_have_when_its_provider_is_killed_after(
+    market: Market, step: Step
+) -> None:
+    await market.serve_relay()
+    provider = await market.start(SELLER, "run", "--json", program=crashing("after", step))
+    await provider.read()
+    buying = await start_buying(market)
+    assert (await provider.end()).status == KILLED
+    await market.serve()
+    ended = await buying.end()
+    assert (ended.status, ended.json["answer"]) == (0, ANSWER)
+    await check_one_of_everything(market)
+
+
+@pytest.mark.parametrize("step", BUYER_STEPS, ids=named)
+async def test_an_order_ends_as_it_would_have_when_its_buyer_is_killed_after(
+    market: Market, step: Step
+) -> None:
+    await market.serve()
+    killed = await start_buying(market, program=crashing("after", step))
+    assert (await killed.end()).status == KILLED
+    ended = await (await start_buying(market)).end()
+    assert (ended.status, ended.json["answer"]) == (0, ANSWER)
+    assert market.backend.prompts == [QUESTION]
+    await check_one_of_everything(market)
+
+
+async def test_a_provider_killed_before_and_after_every_step_of_one_job_still_sells_it_once(
+    market: Market,
+) -> None:
+    await market.serve_relay()
+    buying = await start_buying(market)
+    for step in PROVIDER_STEPS:
+        for when in ("before", "after"):
+            provider = await market.start(SELLER, "run", "--json", program=crashing(when, step))
+            assert (await provider.end()).status == KILLED, (when, step)
+    await market.serve()
+    assert (await buying.end()).status == 0
+    await check_one_of_everything(market)
+
+
+async def test_a_buyer_killed_before_and_after_every_step_of_one_order_still_pays_it_once(
+    market: Market,
+) -> None:
+    await market.serve()
+    for step in BUYER_STEPS:
+        for when in ("before", "after"):
+            killed = await start_buying(market, program=crashing(when, step))
+            assert (await killed.end()).status == KILLED, (when, step)
+    assert (await (await start_buying(market)).end()).status == 0
+    await check_one_of_everything(market)
