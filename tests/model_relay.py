@@ -1,7 +1,7 @@
 """A small relay as a value machine: texts in, texts out, and switches for its bad habits."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from attrs import define, field
 
@@ -21,6 +21,8 @@ from pylon.wire.frames import (
     Submit,
 )
 
+SWALLOW = "swallow"  # as a refusal: say nothing at all
+
 
 @define
 class ModelRelay:
@@ -39,6 +41,7 @@ class ModelRelay:
     submitted: Counter[str] = field(factory=Counter)
     answers: list[Event] = field(factory=list)  # to challenges
     said: list[str] = field(factory=list)
+    on_store: Callable[[Event], None] = lambda _event: None
 
     def connect(self) -> None:
         """Begin a connection: nothing of the one before is left but what is stored."""
@@ -85,6 +88,7 @@ class ModelRelay:
         if event.id in self.stored:
             return
         self.stored[event.id] = event
+        self.on_store(event)
         for key, asked in self.subscriptions.items():
             if filters.matcher(asked)(event):
                 self.say(Found(key, event))
@@ -102,7 +106,8 @@ class ModelRelay:
     def _submitted(self, event: Event) -> None:
         self.submitted[event.id] += 1
         if refusal := self._refusal():
-            self.say(Ok(event.id, accepted=False, message=refusal))
+            if refusal != SWALLOW:
+                self.say(Ok(event.id, accepted=False, message=refusal))
             return
         known = event.id in self.stored
         self.store(event)
@@ -110,7 +115,8 @@ class ModelRelay:
 
     def _requested(self, key: str, asked: tuple[Filter, ...]) -> None:
         if refusal := self._refusal():
-            self.say(Closed(key, refusal))
+            if refusal != SWALLOW:
+                self.say(Closed(key, refusal))
             return
         self.subscriptions[key] = asked
         for event in {event.id: event for one in asked for event in self._newest(one)}.values():

@@ -1,6 +1,7 @@
 """Whatever a relay and the line do: what was asked for is heard, and every publish ends."""
 
 from collections import deque
+from enum import Enum, auto
 from typing import Any
 
 from attrs import define, evolve, field
@@ -42,7 +43,7 @@ from pylon.model.relays import (
 )
 from pylon.wire import filters, frames
 from pylon.wire.relay_info import Limitation
-from tests.model_relay import ModelRelay
+from tests.model_relay import SWALLOW, ModelRelay
 
 RELAY = RelayUrl("wss://relay.example")
 START = 1_700_000_000
@@ -50,14 +51,30 @@ KINDS = (5050, 7000)
 CLAMP = 4  # stored events a relay gives at once
 SAME_SECOND = CLAMP - 1  # events with one `created_at`; more of them no page can get past
 PING = "ping"
+LONGEST_DELAY = 600
 LATE = 5  # seconds by which an event may be older than its publication
 SET_BACK = 5  # seconds the clock may be set back
 OVERLAP = LATE + SET_BACK
 
 NAMES = st.sampled_from(["jobs", "x" * 70])
+SOME_KINDS = st.lists(st.sampled_from(KINDS), min_size=1, max_size=2, unique=True)
 REFUSALS = st.sampled_from(
     ["error: no", "rate-limited: slow", "auth-required: who", "blocked: you", "nonsense"]
 )
+
+
+class Habit(Enum):
+    """What relays do to their clients."""
+
+    REFUSES = auto()
+    SWALLOWS = auto()  # gives one event or question no answer
+    CLOSES = auto()
+    DEMANDS_AUTH = auto()
+    TRUSTS_AGAIN = auto()
+    FALLS_SILENT = auto()  # until the next connection
+    STRAYS = auto()  # sends what nobody asked for
+    REPEATS = auto()
+    HAS_LIMITS = auto()
 
 
 @define
@@ -68,6 +85,7 @@ class World:
     relay: ModelRelay = field(factory=lambda: ModelRelay(most_stored=CLAMP))
     wall: float = START
     connected: bool = False
+    hung_up: bool = False
     to_relay: deque[str] = field(factory=deque)
     to_us: deque[str] = field(factory=deque)
     wanted: dict[str, Subscribe] = field(factory=dict)
@@ -84,6 +102,8 @@ class World:
             for order in step.orders:
                 if (answer := self.obey(order)) is not None:
                     waiting.append(answer)
+        if self.hung_up:
+            self.drop()
 
     def obey(self, order: Order) -> News | None:
         match order:
@@ -97,7 +117,6 @@ class World:
                 self.verdicts[event_id].append(verdict)
             case CursorMoved(subscription=name, cursor=cursor):
                 assert self.wanted[name].durable
-                assert cursor <= self.wall
                 self.cursors[name] = cursor
             case SignChallenge(challenge=challenge):
                 self.signed += 1
@@ -106,17 +125,18 @@ class World:
             case Ping():
                 self.to_relay.append(PING)
             case HangUp():
-                self.drop()
+                self.hung_up = True
         return None
 
     def connect(self) -> None:
         self.connected = True
+        self.relay.silent = False
         self.relay.connect()
         self.news(TimePassed(self.wall))
         self.news(Opened())
 
     def drop(self) -> None:
-        self.connected = False
+        self.connected = self.hung_up = False
         self.to_relay.clear()
         self.to_us.clear()
         self.relay.subscriptions.clear()
@@ -156,6 +176,7 @@ class RelaySessionMachine(RuleBasedStateMachine):
         self.latest = 0.0
         self.seconds: dict[int, int] = {}
         self.owed: dict[str, set[EventId]] = {}
+        self.world.relay.on_store = self.owe
 
     def make(self, kind: int, late: int) -> Event | None:
         """Make an event of lately, unless its second is full."""
@@ -164,31 +185,43 @@ class RelaySessionMachine(RuleBasedStateMachine):
             return None
         self.seconds[at] = self.seconds.get(at, 0) + 1
         self.made += 1
-        event = an_event(self.made, at, kind)
+        return an_event(self.made, at, kind)
+
+    def owe(self, event: Event) -> None:
+        """Owe an event to whoever wants it as it reaches the relay, if it comes in time."""
         for name, want in self.world.wanted.items():
-            if want.durable and filters.matcher(want.filters)(event):
+            in_time = event.created_at >= self.world.wall - LATE
+            if in_time and filters.matcher(want.filters)(event):
                 self.owed[name].add(event.id)
-        return event
 
     @initialize()
     def begin(self) -> None:
-        self.world.news(TimePassed(START))
+        self.world.connect()
+        self.want("jobs", [*KINDS])
 
-    @rule(name=NAMES, kinds=st.lists(st.sampled_from(KINDS), min_size=1, max_size=2, unique=True))
-    def subscribe(self, name: str, kinds: list[int]) -> None:
+    def want(self, name: str, kinds: list[int]) -> None:
         since = int(self.world.wall) - LATE
-        want = Subscribe(name, tuple(Filter(kinds=(kind,), since=since) for kind in kinds), True)
+        filters = tuple(Filter(kinds=(kind,), since=since) for kind in kinds)
+        want = Subscribe(name, filters, durable=True)
         self.world.wanted[name] = want
         self.world.heard.setdefault(name, set())
         self.world.cursors.pop(name, None)
         self.owed[name] = set()
         self.world.news(Ordered(want))
 
-    @rule(name=NAMES)
-    def unsubscribe(self, name: str) -> None:
-        self.world.wanted.pop(name, None)
-        self.owed.pop(name, None)
-        self.world.news(Ordered(Unsubscribe(name)))
+    @rule(name=NAMES, kinds=SOME_KINDS)
+    def subscribe(self, name: str, kinds: list[int]) -> None:
+        if name not in self.world.wanted:
+            self.want(name, kinds)
+
+    @rule(name=NAMES, kinds=SOME_KINDS, again=st.booleans())
+    def think_otherwise(self, name: str, kinds: list[int], *, again: bool) -> None:
+        if again:
+            self.want(name, kinds)
+        else:
+            self.world.wanted.pop(name, None)
+            self.owed.pop(name, None)
+            self.world.news(Ordered(Unsubscribe(name)))
 
     @rule(kind=st.sampled_from(KINDS), late=st.integers(0, LATE))
     def publish(self, kind: int, late: int) -> None:
@@ -201,70 +234,66 @@ class RelaySessionMachine(RuleBasedStateMachine):
         for n in range(count):
             if (event := self.make(kind, (late + n) % (LATE + 1))) is not None:
                 self.world.relay.store(event)
-                self.world.to_us.extend(self.world.relay.take() if self.world.connected else ())
+        self.world.to_us.extend(self.world.relay.take() if self.world.connected else ())
 
-    @rule()
-    def connect(self) -> None:
-        if not self.world.connected:
-            self.world.connect()
-
-    @rule()
-    def lose_the_line(self) -> None:
+    @rule(back_soon=st.booleans())
+    def lose_the_line(self, *, back_soon: bool) -> None:
         self.world.drop()
+        if back_soon:
+            self.world.connect()
 
     @rule(up=st.integers(0, 9), down=st.integers(0, 9))
     def work(self, up: int, down: int) -> None:
         self.world.work(up=up, down=down)
 
     @rule(seconds=st.integers(1, 40))
+    def all_is_well_for_a_while(self, seconds: int) -> None:
+        for _ in range(seconds):
+            if not self.world.connected:
+                self.world.connect()
+            self.world.work(up=100, down=100)
+            self.world.pass_time(1)
+
+    @rule(seconds=st.integers(1, 40))
     def pass_time(self, seconds: int) -> None:
         self.world.pass_time(seconds)
 
-    @rule()
-    def set_the_clock_ahead(self) -> None:
-        self.world.wall += 3_600
-
-    @precondition(lambda self: self.world.wall >= self.latest)
-    @rule()
-    def set_the_clock_back(self) -> None:
-        self.latest = self.world.wall
-        self.world.wall -= SET_BACK
-
-    @precondition(lambda self: self.world.to_us)
-    @rule()
-    def say_it_twice(self) -> None:
-        self.world.to_us.append(self.world.to_us[-1])
+    @rule(ahead=st.booleans())
+    def set_the_clock(self, *, ahead: bool) -> None:
+        if ahead:
+            self.world.wall += 3_600
+        elif self.world.wall >= self.latest:
+            self.latest = self.world.wall
+            self.world.wall -= SET_BACK
 
     @precondition(lambda self: self.world.connected)
-    @rule(key=st.sampled_from(["1", "2", "3", "x"]), kind=st.sampled_from([*KINDS, 1]))
-    def stray(self, key: str, kind: int) -> None:
-        event = an_event(10**8, int(self.world.wall), kind)
-        self.world.to_us.append(frames.encode(frames.Found(key, event)))
-
-    @rule(messages=st.lists(REFUSALS, max_size=3))
-    def refuse(self, messages: list[str]) -> None:
-        self.world.relay.refusals.extend(messages)
-
-    @precondition(lambda self: self.world.relay.subscriptions)
-    @rule(message=REFUSALS, data=st.data())
-    def close_a_subscription(self, message: str, data: st.DataObject) -> None:
-        key = data.draw(st.sampled_from(sorted(self.world.relay.subscriptions)))
-        self.world.relay.close(key, message)
-
-    @rule(wants=st.booleans())
-    def demand_auth(self, wants: bool) -> None:
-        self.world.relay.wants_auth = wants
-        if wants and self.world.connected:
-            self.world.relay.demand()
-
-    @rule()
-    def fall_silent(self) -> None:
-        self.world.relay.silent = True
-
-    @rule()
-    def learn_limits(self) -> None:
-        limits = Limitation(max_subscriptions=12, max_limit=3, max_message_length=4_000)
-        self.world.news(LimitsLearned(limits))
+    @rule(habit=st.sampled_from(Habit), message=REFUSALS, data=st.data())
+    def misbehave(self, habit: Habit, message: str, data: st.DataObject) -> None:
+        world = self.world
+        match habit:
+            case Habit.REFUSES:
+                world.relay.refusals.append(message)
+            case Habit.SWALLOWS:
+                world.relay.refusals.append(SWALLOW)
+            case Habit.CLOSES if world.relay.subscriptions:
+                key = data.draw(st.sampled_from(sorted(world.relay.subscriptions)))
+                world.relay.close(key, message)
+            case Habit.DEMANDS_AUTH:
+                world.relay.wants_auth = True
+                world.relay.demand()
+            case Habit.TRUSTS_AGAIN:
+                world.relay.wants_auth = False
+            case Habit.FALLS_SILENT:
+                world.relay.silent = True
+            case Habit.STRAYS:
+                key = data.draw(st.sampled_from(["1", "2", "3", "x"]))
+                event = an_event(10**8, int(world.wall), 1)
+                world.to_us.append(frames.encode(frames.Found(key, event)))
+            case Habit.REPEATS if world.to_us:
+                world.to_us.append(world.to_us[-1])
+            case Habit.HAS_LIMITS:
+                limits = Limitation(max_subscriptions=12, max_limit=3, max_message_length=4_000)
+                world.news(LimitsLearned(limits))
 
     @rule()
     def restart_the_program(self) -> None:
@@ -293,17 +322,20 @@ class RelaySessionMachine(RuleBasedStateMachine):
         world.relay.refusals.clear()
         world.drop()
         world.connect()
-        for _ in range(700):  # longer than the longest delay
+        for _ in range(LONGEST_DELAY + LATE):
+            if is_idle(world.session) and not any(self.missing().values()):
+                break
             world.work(up=100, down=100)
             if not world.connected:
                 world.connect()
             world.pass_time(1)
         assert is_idle(world.session)
-        for event_id, verdicts in world.verdicts.items():
-            assert verdicts, event_id
+        assert not any(self.missing().values())
+        for verdicts in world.verdicts.values():
             assert verdicts[-1] is not Verdict.DEFERRED
-        for name, owed in self.owed.items():
-            assert owed & world.relay.stored.keys() <= world.heard[name]
+
+    def missing(self) -> dict[str, set[EventId]]:
+        return {name: ids - self.world.heard[name] for name, ids in self.owed.items()}
 
 
 TestRelaySession: Any = RelaySessionMachine.TestCase
