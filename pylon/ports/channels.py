@@ -1,14 +1,16 @@
-"""How services meet: the three kinds of channel beyond plain must-deliver ones.
+"""How services meet beyond plain must-deliver channels, and how those are read.
 
-A must-deliver channel is a `trio.open_memory_channel` whose sender waits. These are the others: a hint
-says "look at the store" and may be lost when one is already waiting, and a cell holds the latest
-word on something that changes by itself.
+A must-deliver channel is a `trio.open_memory_channel` whose sender waits; an inbox reads it without
+losing anything. A hint says "look at the store" and may be lost when one is already waiting, and a
+cell holds the latest word on something that changes by itself.
 """
 
 from typing import Generic, TypeVar
 
 import trio
 from attrs import define, field
+
+from pylon.ports.clock import Clock
 
 T = TypeVar("T")
 
@@ -34,12 +36,51 @@ class Hint:
         """Wait for the next poke, or return at once if one is pending."""
         await self._out.receive()
 
+    async def wait_until(self, when: float | None, clock: Clock) -> None:
+        """Wait for the next poke, but not past `when` (unix seconds); None: however long it takes."""
+        async with trio.open_nursery() as nursery:
+            if when is not None:
+                nursery.start_soon(_alarm, when, clock, nursery.cancel_scope)
+            await self.wait()
+            nursery.cancel_scope.cancel("poked")
+
+
+async def _alarm(when: float, clock: Clock, waiting: trio.CancelScope) -> None:
+    await clock.sleep_until(when)
+    waiting.cancel("it is time")
+
 
 @define
 class Cell(Generic[T]):
     """The latest value of something, for readers that need no history."""
 
     value: T
+
+
+@define
+class Inbox(Generic[T]):
+    """Mail in batches. A batch stays in hand until it is `done`.
+
+    A service that fails in the midst of a batch, and is run again, meets the same batch first.
+    """
+
+    _mail: trio.MemoryReceiveChannel[T]
+    _limit: int = 256
+    _batch: list[T] = field(factory=list, init=False)
+
+    async def take(self) -> list[T]:
+        """Return the batch in hand, or wait for the next; empty once every sender has closed."""
+        if not self._batch:
+            try:
+                first = await self._mail.receive()
+            except trio.EndOfChannel:
+                return []
+            self._batch = drain(self._mail, first, limit=self._limit)
+        return self._batch
+
+    def done(self) -> None:
+        """Let go of the batch in hand: all that it brought is stored."""
+        self._batch = []
 
 
 def drain(channel: trio.MemoryReceiveChannel[T], first: T, *, limit: int) -> list[T]:

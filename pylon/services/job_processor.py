@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 
 import trio
-from attrs import define
+from attrs import define, evolve, field
 
 from pylon.core import admission, chat, job_machine
 from pylon.core.job_machine import (
@@ -18,21 +18,20 @@ from pylon.core.job_machine import (
 )
 from pylon.core.mail import AboutJob, CancelRead, InvoiceChanged, Mail, RequestRead, WorkDone
 from pylon.core.outbox import Entry, Post
+from pylon.errors import Malformed, PeerFault
 from pylon.model.event import Event
 from pylon.model.ids import JobId, PublicKey
 from pylon.model.inference import Completion, Prompt
 from pylon.model.job import Encryption, Job, JobRequest, JobState, Offered, Working
 from pylon.model.money import ZERO, PayMode
 from pylon.model.wallet import InvoiceState
-from pylon.ports.channels import Hint, drain
+from pylon.ports.channels import Hint, Inbox
 from pylon.ports.clock import Clock
 from pylon.ports.keys import Signer, conceal
 from pylon.ports.records import Records
 from pylon.ports.steps import Steps
 from pylon.wire import event as events
 from pylon.wire import jobs
-
-BATCH = 256
 
 JobSteps = Steps[Job, JobState]
 
@@ -42,7 +41,8 @@ class JobProcessor:
     """Admit requests and advance jobs, a batch of mail at a time.
 
     State and the acts it causes are stored in one transaction before any desk is told, so a crash
-    at any point repeats an act rather than forgetting it; every act is safe to repeat.
+    at any point repeats an act rather than forgetting it; every act is safe to repeat. Mail that
+    could not be stored is processed again when the service is run again.
     """
 
     records: Records[Job, JobState]
@@ -52,14 +52,19 @@ class JobProcessor:
     service: Callable[[], admission.Service]
     hints: Mapping[str, Hint]
     changed: Sequence[Hint]
+    _inbox: Inbox[Mail] = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._inbox = Inbox(self.mail)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Process mail until every sender has closed."""
         task_status.started()
         for hint in self.hints.values():
             hint.poke()  # what a crash has left undone
-        async for first in self.mail:
-            await self._handle(drain(self.mail, first, limit=BATCH))
+        while batch := await self._inbox.take():
+            await self._handle(batch)
+            self._inbox.done()
 
     async def _handle(self, batch: list[Mail]) -> None:
         by_hash = await self._jobs_paid(batch)
@@ -131,7 +136,12 @@ class JobProcessor:
         if record is None or not isinstance(record.state, Working):
             self._advance(steps, mail.job, WorkFailed("too late"), done=mail.done)
             return
-        result = self._sign_result(record.facts, mail.completion)
+        try:
+            result = self._sign_result(record.facts, mail.completion)
+        except PeerFault as fault:
+            news = WorkFailed(f"the answer cannot be delivered: {fault}")
+            self._advance(steps, mail.job, news, done=mail.done)
+            return
         self._advance(steps, mail.job, Answered(result), done=mail.done, evidence=(result,))
 
     def _advance(
@@ -201,16 +211,22 @@ class JobProcessor:
                 return act
 
     def _sign_result(self, job: Job, completion: Completion) -> Event:
-        text = chat.write_answer(completion) if job.kind == admission.CHAT_KIND else completion.text
+        """Sign a result that can be read everywhere; raise `Malformed` for what no event can hold."""
+        said = evolve(completion, text=events.clean(completion.text))
+        if not said.text.strip():
+            raise Malformed("it is empty")
+        text = said.text if job.kind != admission.CHAT_KIND else chat.write_answer(said)
         draft = jobs.write_result(
             job.request,
-            conceal(self.signer, events.clean(text), job.customer, job.encryption),
+            conceal(self.signer, text, job.customer, job.encryption),
             now=int(self.clock.now()),
             amount=None if job.mode is PayMode.FREE else job.price,
             mode=job.mode,
             encrypted=job.encryption is not Encryption.NONE,
         )
-        return self.signer.sign(draft)
+        result = self.signer.sign(draft)
+        events.check_shape(result)
+        return result
 
 
 @define
