@@ -9,11 +9,12 @@
 As with the provider, mail is must-deliver and the desks hear hints only: no cycle.
 """
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 
 import trio
-from attrs import define, frozen
+from attrs import define, field, frozen
 
 from pylon.app.actors import Actors
 from pylon.app.relays import Pool
@@ -28,19 +29,20 @@ from pylon.core.order_machine import (
     RequestPublished,
     RequestRefused,
     TimePassed,
+    due,
 )
 from pylon.core.order_mail import AboutOrder, NewOrder, OrderMail, Progress
 from pylon.model.filter import Filter
 from pylon.model.ids import JobId
 from pylon.model.money import from_sats
 from pylon.model.order import Offer, Order
-from pylon.model.relays import Subscribe
+from pylon.model.relays import Subscribe, Unsubscribe
 from pylon.ports.budget import Caps
 from pylon.ports.channels import Hint
 from pylon.ports.clock import Clock
 from pylon.ports.keys import Signer
 from pylon.ports.wallet import Wallet
-from pylon.services.deadlines import Deadlines
+from pylon.services.deadlines import Deadlines, Some
 from pylon.services.order_desk import OrderDesk
 from pylon.services.order_intake import OrderIntake
 from pylon.services.payer import Payer
@@ -50,7 +52,7 @@ from pylon.wire.jobs import FEEDBACK_KIND, result_kind
 
 MAIL_SIZE = 256
 PROGRESS_SIZE = 1024
-SUBSCRIPTION = "answers"
+CATCH_UP_SECONDS = 4.0  # how long relays may take to say what they have kept
 CLOCK_SLACK_SECONDS = 900  # a provider's clock may be behind ours by so much
 
 
@@ -73,19 +75,51 @@ class Buyer:
     progress: trio.MemoryReceiveChannel[Progress]
     _parts: BuyerParts
     _mail: trio.MemorySendChannel[OrderMail]
-    _mine: set[JobId]
     _hints: dict[str, Hint]
+    _tasks: trio.Nursery
+    _answers: Callable[[str], Subscribe]  # by the name it is to have
+    mine: set[JobId] = field(factory=set, init=False)  # the orders we drive
+    timed: set[JobId] = field(factory=set, init=False)  # those of them for which time is news
+    changed: Hint = field(factory=Hint, init=False)
+    _listens: int = field(default=0, init=False)
+    _caught_up: trio.Event = field(factory=trio.Event, init=False)
 
     async def submit(self, order: Order, *, key: str | None = None) -> None:
         """Begin an order, and drive it until the block ends."""
-        self._mine.add(order.id)
+        self.mine.add(order.id)
+        self.timed.add(order.id)
         await self._mail.send(NewOrder(order, key))
 
     async def resume(self, order: JobId) -> None:
-        """Go on with an order that another process has begun and no longer drives."""
-        self._mine.add(order)
+        """Go on with an order that another process has begun and no longer drives.
+
+        Its deadline, which may have passed, is news only when we have heard what came before it.
+        """
+        self.mine.add(order)
+        await self.listen()
+        self._tasks.start_soon(self._time, order)
         for hint in self._hints.values():
             hint.poke()
+
+    async def listen(self) -> None:
+        """Ask relays for all they have kept for us, also for what we have heard and passed over."""
+        if self._listens:
+            await self._parts.pool.commands.send(Unsubscribe(_name(self._listens)))
+        self._listens += 1
+        if self._caught_up.is_set():
+            self._caught_up = trio.Event()
+        await self._parts.pool.commands.send(self._answers(_name(self._listens)))
+
+    def note_caught_up(self, subscription: str) -> None:
+        """Take note that all stored events of a subscription have been passed on."""
+        if subscription == _name(self._listens):
+            self._caught_up.set()
+
+    async def _time(self, order: JobId) -> None:
+        with trio.move_on_after(CATCH_UP_SECONDS):
+            await self._caught_up.wait()
+        self.timed.add(order)
+        self.changed.poke()
 
     async def approve(self, order: JobId, offer: Offer) -> None:
         """Say yes to the offer chosen."""
@@ -116,21 +150,22 @@ async def open_buyer(
     progress_in, progress_out = trio.open_memory_channel[Progress](PROGRESS_SIZE)
     desks = (outbox.TREASURER, outbox.PAYER, outbox.PUBLISHER)
     hints = {desk: Hint() for desk in desks}
-    changed = Hint()
-    mine: set[JobId] = set()
     p, orders = parts, parts.store.orders
     caps = caps_of(parts.config)
     async with trio.open_nursery() as nursery:
         actors = Actors(nursery)
+        answers = partial(_answers, p.signer, kinds, since)
+        buyer = Buyer(progress_out, p, mail_in, hints, nursery, answers)
+        mine, changed = buyer.mine, buyer.changed
         desk = OrderDesk(orders, mail_out, p.signer, p.clock, mine, hints, changed, progress_in)
-        await actors.start("order desk", desk.run, owns=(mail_out,))
+        await actors.start("order desk", desk.run, owns=(mail_out, progress_in))
         deadlines: Deadlines[OrderMail] = Deadlines(
             orders,
             p.clock,
             changed,
             mail_in.clone(),
             lambda id_: AboutOrder(id_, TimePassed({})),
-            mine,
+            Some(buyer.timed, lambda record: due(record.facts, record.state)),
         )
         await actors.start("deadlines", deadlines.run, owns=(deadlines.mail,))
         treasurer = Treasurer(
@@ -152,11 +187,11 @@ async def open_buyer(
             mine,
         )
         await actors.start("publisher", publisher.run, owns=(publisher.mail, publisher.commands))
-        intake = OrderIntake(p.pool.heard, mail_in.clone())
+        intake = OrderIntake(p.pool.heard, mail_in.clone(), buyer.note_caught_up)
         await actors.start("order intake", intake.run, owns=(intake.mail,))
-        await p.pool.commands.send(_answers(p.signer, kinds, since))
+        await buyer.listen()
         with mail_in, progress_out:
-            yield Buyer(progress_out, parts, mail_in, mine, hints)
+            yield buyer
             nursery.cancel_scope.cancel("nobody buys any more")
 
 
@@ -170,10 +205,14 @@ def caps_of(config: Config) -> Caps:
     )
 
 
-def _answers(signer: Signer, kinds: tuple[int, ...], since: int) -> Subscribe:
+def _name(number: int) -> str:
+    return f"answers {number}"
+
+
+def _answers(signer: Signer, kinds: tuple[int, ...], since: int, name: str) -> Subscribe:
     """Ask for everything providers address to us: one subscription, however many orders."""
     wanted = (FEEDBACK_KIND, *map(result_kind, kinds))
     about_us = {"p": (signer.public_key,)}
     return Subscribe(
-        SUBSCRIPTION, (Filter(kinds=wanted, tags=about_us, since=since - CLOCK_SLACK_SECONDS),)
+        name, (Filter(kinds=wanted, tags=about_us, since=since - CLOCK_SLACK_SECONDS),)
     )

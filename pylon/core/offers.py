@@ -59,7 +59,7 @@ def read_offer(
 
 def read_answer(order: Order, result: Result) -> Answer | Unacceptable:
     """Make an answer of a verified result. Whether its provider was chosen the machine knows."""
-    reason = _foreign(order, result)
+    reason = foreign(order, result)
     if reason is None and result.kind != result_kind(order.request.kind):
         reason = f"kind {result.kind} does not answer kind {order.request.kind}"
     if reason is None and not result.content.strip():
@@ -70,7 +70,8 @@ def read_answer(order: Order, result: Result) -> Answer | Unacceptable:
 Reply: TypeAlias = Feedback | Result
 
 
-def _foreign(order: Order, reply: Reply) -> str | None:
+def foreign(order: Order, reply: Reply) -> str | None:
+    """Say why a reply does not concern an order; None if it does."""
     if reply.job != order.id:
         return "it is about another job"
     if reply.customer != order.request.pubkey:
@@ -85,7 +86,7 @@ def _not_for_us(order: Order, feedback: Feedback) -> str | None:
         return "it suggests a payment and requires none"
     if feedback.mode not in _PAYABLE:
         return f"it wants to be paid in the mode {feedback.mode}, which we do not know"
-    return _foreign(order, feedback)
+    return foreign(order, feedback)
 
 
 def _wrong_amount(order: Order, amount: Msat, invoice: Invoice) -> str | None:

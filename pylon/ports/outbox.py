@@ -27,34 +27,30 @@ def entry_of(row: Row) -> outbox.Entry:
 class OutboxReader:
     """Hands out each open row of one desk once; what is not done is handed out again after a restart.
 
-    `mine` limits it to some machines: a process that drives one order leaves the others alone.
+    `mine` limits it to some machines, which may come to be more: a process that drives one order
+    leaves the others alone.
     """
 
     _records: Records[Any, Any]
     _desk: str
     _mine: Container[JobId] | None = None
     _after: int = field(default=0, init=False)
-    _seen: set[int] = field(factory=set, init=False)
-
-    def rewind(self) -> None:
-        """Look from the start again, if some rows were passed over: `mine` may have grown."""
-        if self._mine is not None:
-            self._after = 0
+    _taken: set[int] = field(factory=set, init=False)
 
     async def take(self) -> list[Row]:
         """Return the rows that have come since the last call, oldest first."""
-        taken: list[Row] = []
+        if self._mine is None:
+            return await self._read()
+        self._after = 0  # a row passed over may be ours by now
+        rows = [row for row in await self._read() if row.subject in self._mine]
+        taken, self._taken = self._taken, {row.seq for row in rows}
+        return [row for row in rows if row.seq not in taken]
+
+    async def _read(self) -> list[Row]:
+        found: list[Row] = []
         while rows := await self._records.outbox(self._desk, after=self._after, limit=PAGE):
             self._after = rows[-1].seq
-            taken += [row for row in rows if self._is_new(row)]
+            found += rows
             if len(rows) < PAGE:
                 break
-        return taken
-
-    def _is_new(self, row: Row) -> bool:
-        if self._mine is None:
-            return True
-        if row.subject not in self._mine or row.seq in self._seen:
-            return False
-        self._seen.add(row.seq)
-        return True
+        return found

@@ -25,7 +25,7 @@ from pylon.model.ids import EventId, JobId, PublicKey
 from pylon.model.job import Encryption, FeedbackStatus
 from pylon.model.order import Answer, Offer, Order, OrderState
 from pylon.model.reply import Feedback
-from pylon.ports.channels import Hint, drain
+from pylon.ports.channels import Hint, Inbox
 from pylon.ports.clock import Clock
 from pylon.ports.keys import Signer
 from pylon.ports.records import Record, Records
@@ -33,14 +33,17 @@ from pylon.ports.steps import Steps
 from pylon.wire import bolt11, jobs
 from pylon.wire import event as events
 
-BATCH = 256
+_TOLD_OTHERWISE = (FeedbackStatus.PAYMENT_REQUIRED, FeedbackStatus.PARTIAL)
 
 OrderSteps = Steps[Order, OrderState]
 
 
 @define
 class OrderDesk:
-    """Advance orders one batch of mail at a time; state and acts are stored before anything is done."""
+    """Advance orders one batch of mail at a time; state and acts are stored before anything is done.
+
+    Mail that could not be stored is processed again when the service is run again.
+    """
 
     records: Records[Order, OrderState]
     mail: trio.MemoryReceiveChannel[OrderMail]
@@ -51,15 +54,20 @@ class OrderDesk:
     changed: Hint
     progress: trio.MemorySendChannel[Progress]
     _told: list[Progress] = field(factory=list, init=False)
+    _inbox: Inbox[OrderMail] = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._inbox = Inbox(self.mail)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Process mail until every sender has closed."""
         task_status.started()
-        with self.progress:
-            async for first in self.mail:
-                await self._handle(drain(self.mail, first, limit=BATCH))
+        while batch := await self._inbox.take():
+            await self._handle(batch)
+            self._inbox.done()
 
     async def _handle(self, batch: list[OrderMail]) -> None:
+        self._told.clear()  # of a batch that could not be stored
         steps: OrderSteps = Steps(self.records, int(self.clock.now()))
         await steps.fetch([id_ for mail in batch for id_ in self._concerns(mail)])
         failures = await self._failures(batch)
@@ -171,17 +179,21 @@ class OrderDesk:
         self, steps: OrderSteps, record: Record[Order, OrderState], event: Event
     ) -> None:
         feedback = jobs.read_feedback(event, self._reveal(event))
+        picked = _peer(record.facts, record.state)
+        if offers.foreign(record.facts, feedback):
+            return
         match feedback.status:
             case FeedbackStatus.PAYMENT_REQUIRED:
                 self._hear_offer(steps, record.facts, event, feedback)
-            case FeedbackStatus.PARTIAL:
-                self._told.append(PartialHeard(record.id, event.pubkey, feedback.content))
+            case FeedbackStatus.PARTIAL if picked == event.pubkey:
+                piece = PartialHeard(record.id, event.pubkey, events.clean(feedback.content))
+                self._told.append(piece)
             case FeedbackStatus.ERROR:
                 news = order_machine.ErrorHeard(event.pubkey, events.clean(feedback.text))
-                self._told.append(_status(record.id, feedback))
                 self._advance(steps, record.id, news, evidence=(event,))
-            case _:
-                self._told.append(_status(record.id, feedback))
+        if feedback.status not in _TOLD_OTHERWISE and picked in ("", event.pubkey):
+            status, text = events.clean(feedback.status), events.clean(feedback.text)
+            self._told.append(StatusHeard(record.id, event.pubkey, status, text))
 
     def _hear_offer(
         self, steps: OrderSteps, order: Order, event: Event, feedback: Feedback
@@ -223,11 +235,6 @@ class OrderDesk:
                 self.progress.send_nowait(item)
             except (trio.WouldBlock, trio.BrokenResourceError):
                 break
-        self._told.clear()
-
-
-def _status(order: JobId, feedback: Feedback) -> StatusHeard:
-    return StatusHeard(order, feedback.provider, feedback.status, events.clean(feedback.text))
 
 
 def _peer(order: Order, state: OrderState) -> str:

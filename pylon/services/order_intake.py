@@ -1,5 +1,7 @@
 """The actor that passes what providers say on to the order desk."""
 
+from collections.abc import Callable
+
 import trio
 from attrs import frozen
 
@@ -13,6 +15,7 @@ class OrderIntake:
 
     heard: trio.MemoryReceiveChannel[Heard | CaughtUp]
     mail: trio.MemorySendChannel[OrderMail]
+    caught_up: Callable[[str], None]  # told the subscription whose stored events are passed on
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Pass on until the relay pool has closed."""
@@ -20,3 +23,5 @@ class OrderIntake:
         async for item in self.heard:
             if isinstance(item, Heard):
                 await self.mail.send(EventHeard(item.event))
+            else:
+                self.caught_up(item.subscription)

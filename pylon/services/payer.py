@@ -48,7 +48,6 @@ class Payer:
                 for row in await reader.take():
                     nursery.start_soon(self._serve, row)
                 await self.hint.wait()
-                reader.rewind()
 
     async def _serve(self, row: Row) -> None:
         match entry_of(row):

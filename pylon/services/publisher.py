@@ -53,6 +53,7 @@ class Publisher(Generic[M]):
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Publish until cancelled."""
         async with trio.open_nursery() as nursery:
+            self._pending.clear()  # every open row is read anew, and its event published again
             nursery.start_soon(self._hear)
             task_status.started()
             reader = OutboxReader(self.records, PUBLISHER, self.mine)
@@ -60,7 +61,6 @@ class Publisher(Generic[M]):
                 for row in await reader.take():
                     await self._post(row)
                 await self.hint.wait()
-                reader.rewind()
 
     async def _post(self, row: Row) -> None:
         entry = entry_of(row)

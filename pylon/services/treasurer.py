@@ -8,7 +8,7 @@ from attrs import frozen
 from pylon.core.order_machine import BudgetExceeded, BudgetReserved, Release, Reserve, Spend
 from pylon.core.order_mail import AboutOrder, OrderMail
 from pylon.core.outbox import TREASURER
-from pylon.model.ids import JobId
+from pylon.model.ids import JobId, PaymentHash
 from pylon.model.order import Order, OrderState
 from pylon.ports.budget import Budget, Caps
 from pylon.ports.channels import Hint
@@ -37,7 +37,6 @@ class Treasurer:
             for row in await reader.take():
                 await self._serve(row)
             await self.hint.wait()
-            reader.rewind()
 
     async def _serve(self, row: Row) -> None:
         now = int(self.clock.now())
@@ -49,9 +48,20 @@ class Treasurer:
                 await self.records.drop([row.seq])
             case Release(payment_hash):
                 await self.budget.release(payment_hash)
-                await self.records.drop([row.seq])
+                await self.records.drop([*await self._reservations(row, payment_hash), row.seq])
             case _:
                 return
+
+    async def _reservations(self, release: Row, payment_hash: PaymentHash) -> list[int]:
+        """Find what asked for the reservation given back: left behind, it would be made again."""
+        rows = await self.records.outbox(TREASURER, subject=release.subject)
+        return [
+            row.seq
+            for row in rows
+            if row.seq < release.seq
+            and isinstance(entry := entry_of(row), Reserve)
+            and entry.payment_hash == payment_hash
+        ]
 
     async def _reserve(self, row: Row, reserve: Reserve, now: int) -> None:
         refusal = await self.budget.reserve(
