@@ -11,6 +11,7 @@ store, so the must-deliver graph has no cycle.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 import trio
 from attrs import frozen
@@ -23,6 +24,7 @@ from pylon.core import outbox
 from pylon.core.admission import Service
 from pylon.core.job_machine import Published, TimePassed, Undeliverable
 from pylon.core.mail import AboutJob, Mail, Partial
+from pylon.errors import Transient
 from pylon.model.filter import Filter
 from pylon.model.inference import BackendHealth
 from pylon.model.relays import Subscribe, Unsubscribe
@@ -77,7 +79,7 @@ async def serve_provider(
         await provider.start()
         task_status.started()
         await stop.wait()
-        with trio.move_on_after(parts.config.node.grace_seconds):
+        with trio.move_on_after(parts.config.node.grace_seconds), suppress(Transient):
             await provider.drain()
         nursery.cancel_scope.cancel()
 
@@ -119,7 +121,7 @@ class _Provider:
     async def drain(self) -> None:
         """Stop listening, and wait until nothing is being computed or published."""
         if self.announcer is not None:
-            await self.announcer.withdraw()
+            await self.announcer.end()
         await self.parts.pool.commands.send(Unsubscribe(SUBSCRIPTION))
         while await self._busy():
             await self.jobs_changed.wait()

@@ -12,7 +12,7 @@ from pylon.core.outbox import WORKER
 from pylon.errors import BackendUnavailable, GenerationFailed
 from pylon.model.ids import JobId
 from pylon.model.inference import BackendHealth, Completion
-from pylon.model.job import Job, JobState
+from pylon.model.job import Job, JobState, Working
 from pylon.ports.channels import Cell, Hint
 from pylon.ports.clock import Clock
 from pylon.ports.inference import Backend
@@ -21,8 +21,7 @@ from pylon.ports.records import Records, Row
 
 log = logging.getLogger(__name__)
 
-TRIES = 3
-FIRST_RETRY_SECONDS = 1.0
+RETRY_SECONDS = (1.0, 2.0)  # the pauses between three tries
 NEWEST_COUNTS = 0.2  # of the moving average of seconds per job
 PARTIAL_SECONDS = 0.25  # pieces are gathered this long before they are told
 
@@ -57,11 +56,11 @@ class Worker:
 
     async def _take(self, nursery: trio.Nursery, rows: list[Row]) -> None:
         jobs = await self.records.load([row.subject for row in rows])
-        stopped = {row.subject for row in rows if isinstance(entry_of(row), StopWork)}
+        wanted = {id_ for id_, record in jobs.items() if isinstance(record.state, Working)}
         over: list[int] = []
         for row in rows:
             match entry_of(row):
-                case Run(deadline) if row.subject not in stopped and row.subject in jobs:
+                case Run(deadline) if row.subject in wanted:
                     nursery.start_soon(self._work, jobs[row.subject].facts, row.seq, deadline)
                 case Run() | StopWork():
                     over.append(row.seq)
@@ -96,8 +95,8 @@ class Worker:
         if backend is None:
             reason = f"{job.backend} is no longer configured here"
             return AboutJob(job.id, WorkFailed(reason), done=(seq,))
-        delay, reason = FIRST_RETRY_SECONDS, "the work took too long"
-        for _ in range(TRIES):
+        reason = "the work took too long"
+        for delay in (*RETRY_SECONDS, None):
             try:
                 with trio.fail_after(max(0.0, deadline - self.clock.now())):
                     began = trio.current_time()
@@ -109,8 +108,8 @@ class Worker:
             except (BackendUnavailable, GenerationFailed) as exc:
                 reason = str(exc)
                 log.warning("job %s: %s", job.id[:8], exc)
-            await self.clock.sleep_until(self.clock.now() + delay)
-            delay *= 2
+            if delay is not None:
+                await trio.sleep(delay)
         return AboutJob(job.id, WorkFailed(reason), done=(seq,))
 
     def _learn(self, seconds: float) -> None:
@@ -146,7 +145,7 @@ class _Teller:
             return
         try:
             self.partials.send_nowait(Partial(self.job, self._number, self._text))
-        except trio.WouldBlock:
+        except (trio.WouldBlock, trio.BrokenResourceError):  # busy, or gone before us at the end
             return
         self._number += 1
         self._text = ""
