@@ -25,3 +25,7 @@ test *args:
 fix:
     ruff format .
     ruff check --fix .
+
+# How fast it is, beside the limits measured in the same run; about three minutes.
+bench:
+    python -m benchmarks

@@ -4,7 +4,6 @@ The relay runs in a process of its own; this process is all of its clients. "a C
 the relay's own CPU time: what one core would do that had nothing else to run.
 """
 
-import subprocess
 import sys
 import tempfile
 import time
@@ -20,6 +19,7 @@ from wsproto import ConnectionType, WSConnection
 from wsproto.connection import Connection
 from wsproto.events import Request, TextMessage
 
+from benchmarks.processes import answer_parent, child, no_answer
 from benchmarks.rows import Row, rate, show
 from pylon.app.relay import serve_relay
 from pylon.core.relay_rules import RelayRules
@@ -81,42 +81,13 @@ async def connect(port: int) -> AsyncGenerator[Client, None]:
         yield Client(stream, ws.connection)
 
 
-@define
-class Relay:
-    """The relay's process; it tells its CPU seconds when asked."""
-
-    process: subprocess.Popen[str]
-    port: int
-
-    def cpu(self) -> float:
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.write("cpu\n")
-        self.process.stdin.flush()
-        return float(self.process.stdout.readline())
-
-
-@asynccontextmanager
-async def relay(store: str = "") -> AsyncGenerator[Relay, None]:
-    pipe = subprocess.PIPE
-    command = [sys.executable, "-m", "benchmarks.relay", "serve", store]
-    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as process:  # noqa: S603, ASYNC220 - this very file; a benchmark may wait
-        try:
-            assert process.stdout is not None
-            yield Relay(process, int(process.stdout.readline()))
-        finally:
-            process.kill()
-
-
 async def serve(store: str) -> None:
     """Be the relay."""
     rules = RelayRules(rate=1e9, burst=1e9)
     path = Path(store) if store else None
     async with trio.open_nursery() as nursery:
         url = await nursery.start(partial(serve_relay, port=0, store=path, rules=rules))
-        print(url.rpartition(":")[2], flush=True)
-        async for _ in trio.wrap_file(sys.stdin):
-            print(time.process_time(), flush=True)
+        await answer_parent(url.rpartition(":")[2], no_answer)
 
 
 async def publish(client: Client, events: Sequence[Event]) -> None:
@@ -134,47 +105,63 @@ async def publish(client: Client, events: Sequence[Event]) -> None:
 
 async def events_in(name: str, limit: float, *, store: str = "") -> Row:
     events = [job(n) for n in range(EVENTS)]
-    async with relay(store) as server, connect(server.port) as client:
-        cpu, began = server.cpu(), time.perf_counter()
-        await publish(client, events)
-        wall, cpu = time.perf_counter() - began, server.cpu() - cpu
+    with child("benchmarks.relay", "serve", store) as server:
+        async with connect(int(server.hello)) as client:
+            cpu, began = server.cpu(), time.perf_counter()
+            await publish(client, events)
+            wall, cpu = time.perf_counter() - began, server.cpu() - cpu
     return Row(name, EVENTS / wall, f"one client, {EVENTS / cpu:,.0f} a CPU second", limit)
 
 
 async def fan_out() -> Row:
     events = [job(n, kind=20_050) for n in range(1_000)]
-    async with relay() as server, trio.open_nursery() as nursery:
-        delays: list[float] = []
-        sent_at: dict[str, float] = {}
-        done = trio.Event()
-
-        async def listen(*, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-            async with connect(server.port) as client:
-                await client.stream.send_all(client.pack('["REQ","s",{"kinds":[20050]}]'))
-                await client.hear()
-                task_status.started()
-                while True:
-                    texts = await client.hear()
-                    now = time.perf_counter()
-                    delays.extend(now - sent_at[event_id(text)] for text in texts)
-                    if len(delays) == LISTENERS * len(events):
-                        done.set()
-
-        for _ in range(LISTENERS):
-            await nursery.start(listen)
-        async with connect(server.port) as client:
+    delays: list[float] = []
+    with child("benchmarks.relay", "serve", "") as server:
+        port = int(server.hello)
+        async with trio.open_nursery() as nursery:
+            listeners = _Listeners(len(events), delays)
+            for _ in range(LISTENERS):
+                await nursery.start(listeners.listen, port)
             cpu, began = server.cpu(), time.perf_counter()
-            for event in events:
-                sent_at[event.id] = time.perf_counter()
-                await client.stream.send_all(client.pack(encode(Submit(event))))
-                await client.hear()
-            await done.wait()
-            wall, cpu = time.perf_counter() - began, server.cpu() - cpu
-        nursery.cancel_scope.cancel()
+            await listeners.tell(events, port)
+            nursery.cancel_scope.cancel()
+        wall, cpu = time.perf_counter() - began, server.cpu() - cpu
     count, p99 = len(delays), quantiles(delays, n=100)[98]
     delay = f"sent to heard p50 {median(delays) * 1e3:.1f} ms, p99 {p99 * 1e3:.1f} ms"
     includes = f"{LISTENERS} listeners, {count / cpu:,.0f} a CPU second; {delay}"
     return Row("relay fan-out", count / wall, includes)
+
+
+@define
+class _Listeners:
+    """Clients that hear what one of them tells, and how long each word took."""
+
+    events: int
+    delays: list[float]
+    _sent_at: dict[str, float] = field(factory=dict, init=False)
+    _done: trio.Event = field(factory=trio.Event, init=False)
+
+    async def listen(
+        self, port: int, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    ) -> None:
+        async with connect(port) as client:
+            await client.stream.send_all(client.pack('["REQ","s",{"kinds":[20050]}]'))
+            await client.hear()
+            task_status.started()
+            while True:
+                texts = await client.hear()
+                now = time.perf_counter()
+                self.delays.extend(now - self._sent_at[event_id(text)] for text in texts)
+                if len(self.delays) == LISTENERS * self.events:
+                    self._done.set()
+
+    async def tell(self, events: Sequence[Event], port: int) -> None:
+        async with connect(port) as client:
+            for event in events:
+                self._sent_at[event.id] = time.perf_counter()
+                await client.stream.send_all(client.pack(encode(Submit(event))))
+                await client.hear()
+            await self._done.wait()
 
 
 async def measure() -> list[Row]:
