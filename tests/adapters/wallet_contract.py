@@ -94,8 +94,13 @@ async def state(wallet: Wallet, payment_hash: PaymentHash) -> InvoiceState:
 
 
 async def take(watch: AsyncIterator[InvoiceStatus], count: int) -> list[InvoiceStatus]:
+    told = list[InvoiceStatus]()
     with trio.fail_after(10):
-        return [await anext(watch) for _ in range(count)]
+        async for status in watch:
+            told.append(status)
+            if len(told) == count:
+                break
+    return told
 
 
 class WalletContract:

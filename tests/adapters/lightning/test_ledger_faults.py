@@ -23,7 +23,7 @@ from pylon.model.wallet import (
     PaymentSettled,
 )
 from pylon.wire.secp import KeyPair
-from tests.adapters.lightning.test_ledger_wallet import PAYER_SECRET, ledger_town
+from tests.adapters.lightning.town import PAYER_SECRET, ledger_town
 
 AMOUNT = from_sats(20)
 FUNDS = from_sats(1000)

@@ -23,7 +23,7 @@ from pylon.model.ids import Preimage
 from pylon.model.money import ZERO, Msat, Network
 from pylon.model.wallet import InvoiceState, InvoiceStatus, IssuedInvoice, PaymentSettled
 from pylon.wire.secp import KeyPair
-from tests.adapters.lightning.test_ledger_wallet import LedgerTown, ledger_town
+from tests.adapters.lightning.town import LedgerTown, ledger_town
 from tests.adapters.wallet_contract import AMOUNT, ENOUGH, FUNDS, hold, invoice, pay, start_paying
 
 KEY = KeyPair(b"\1" * 32)

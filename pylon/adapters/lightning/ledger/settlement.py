@@ -139,10 +139,8 @@ def _attempt(db: apsw.Connection, order: PayOrder, trouble: Faults) -> PaymentRe
     payment = order.payment
     invoice = invoices.find(db, payment.payment_hash)
     if invoice is None or invoice.bolt11 != order.bolt11:
-        reason = "no route: this ledger knows no such invoice"
-    else:
-        reason = _refusal(db, order, invoice) or _injected(trouble, payment.amount)
-    if invoice is None or reason:
+        return payments.fail(db, payment, "no route: no such invoice in this ledger", order.now)
+    if reason := _refusal(db, order, invoice) or _injected(trouble, payment.amount):
         return payments.fail(db, payment, reason, order.now)
     if trouble.take(FaultKind.STUCK):
         _lock(db, payment, order.now)
