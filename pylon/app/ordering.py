@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
+from secrets import token_hex
 
 import trio
 from attrs import evolve, frozen
@@ -27,6 +28,7 @@ from pylon.wire import jobs
 
 LATE_SECONDS = 5.0  # how long after its deadline an order may take to end
 LOOK_SECONDS = 0.05  # how often the store is asked whether another process has changed it
+SALT_BYTES = 8
 SHORTEST_PREFIX = 4
 KNOWN_ORDERS = 10_000  # how many of the latest orders a shortened id is looked for among
 
@@ -71,6 +73,8 @@ def prepare(opened: Opened, wish: Wish) -> Order:
     now = int(opened.clock.now())
     config, signer = opened.config.buyer, opened.identity.signer
     draft = draft_request(wish, config, now)
+    # The same question asked twice in one second is two orders, and must not be one event.
+    draft = evolve(draft, tags=(*draft.tags, ("salt", token_hex(SALT_BYTES))))
     if wish.encrypted and wish.provider is not None:
         draft, hidden = jobs.hide_request(draft)
         draft = evolve(draft, content=signer.encrypt(hidden, wish.provider))
