@@ -11,6 +11,7 @@ from pylon.model.filter import Filter
 from tests.integration.market import (
     ANSWER,
     BUYER,
+    HELD,
     PYLON,
     SELLER,
     Market,
@@ -20,7 +21,7 @@ from tests.integration.market import (
 )
 
 KILLED = -9
-QUESTION = "What is 2+2?"
+QUESTION = f"What is 2+2? But {HELD}."  # so that no answer overtakes the payment
 KEY = ("--idempotency-key", "once")
 STORE, LEDGER = "pylon.db", "ledger.db"
 
@@ -57,7 +58,7 @@ BUYER_STEPS = (
     Step("money moved", LEDGER, "SELECT 1 FROM payment WHERE state = 'settled'"),
     phase("orders", "Paid"),
     Step("budget spent", STORE, "SELECT 1 FROM budget WHERE standing = 'spent'"),
-    phase("orders", "Done"),
+    DONE := phase("orders", "Done"),
 )
 
 
@@ -93,6 +94,7 @@ async def start_buying(market: Market, program: Sequence[str] = PYLON) -> Proces
 async def test_a_job_ends_as_it_would_have_when_its_provider_is_killed_after(
     market: Market, step: Step
 ) -> None:
+    market.backend.let_go.set()
     await market.serve_relay()
     provider = await market.start(SELLER, "run", "--json", program=crashing("after", step))
     await provider.read()
@@ -109,8 +111,11 @@ async def test_an_order_ends_as_it_would_have_when_its_buyer_is_killed_after(
     market: Market, step: Step
 ) -> None:
     await market.serve()
+    if step is DONE:
+        market.backend.let_go.set()
     killed = await start_buying(market, program=crashing("after", step))
     assert (await killed.end()).status == KILLED
+    market.backend.let_go.set()
     ended = await (await start_buying(market)).end()
     assert (ended.status, ended.json["answer"]) == (0, ANSWER)
     assert market.backend.prompts == [QUESTION]
@@ -120,6 +125,7 @@ async def test_an_order_ends_as_it_would_have_when_its_buyer_is_killed_after(
 async def test_a_provider_killed_before_and_after_every_step_of_one_job_still_sells_it_once(
     market: Market,
 ) -> None:
+    market.backend.let_go.set()
     await market.serve_relay()
     buying = await start_buying(market)
     for step in PROVIDER_STEPS:
@@ -136,6 +142,8 @@ async def test_a_buyer_killed_before_and_after_every_step_of_one_order_still_pay
 ) -> None:
     await market.serve()
     for step in BUYER_STEPS:
+        if step is DONE:
+            market.backend.let_go.set()
         for when in ("before", "after"):
             killed = await start_buying(market, program=crashing(when, step))
             assert (await killed.end()).status == KILLED, (when, step)

@@ -32,7 +32,7 @@ async def test_the_budget_of_a_day_is_shared_by_all_processes(market: Market) ->
     await market.serve()
     submit = partial(market.submit, QUESTION, PYLON_BUDGET_PER_DAY_SATS="40")
     ended = await together(submit, submit, submit)  # each may cost 12 and 5 in fees: two fit
-    assert sorted(each.status for each in ended) == [0, 0, 6]
+    assert sorted(each.status for each in ended) == [0, 0, 6], [each.err for each in ended]
     assert len(await market.paid()) == 2
 
 
