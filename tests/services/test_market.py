@@ -27,20 +27,21 @@ from pylon.model.order import (
     Withdrawn,
 )
 from pylon.model.wallet import InvoiceState
-from tests.market import (
+from tests.market.backend import ScriptedBackend
+from tests.market.nodes import (
     FUNDS,
     RIVAL,
     SELLER,
-    STRANGER,
-    ScriptedBackend,
+    funded,
     is_one_paid_job,
     job_becomes,
+    node,
     one_of_each,
     open_rows,
-    open_world,
     selling,
     shopping,
 )
+from tests.market.world import STRANGER, open_world
 from tests.nostr import keys
 
 GIVEN_AWAY = Config(provider=ProviderConfig(require_payment=False))
@@ -107,7 +108,7 @@ async def test_nobody_between_reads_an_encrypted_job(autojump_clock: MockClock) 
 
 
 async def test_a_job_in_nip04_is_answered_in_nip04(autojump_clock: MockClock) -> None:
-    async with open_world() as world, selling(world.home(SELLER, GIVEN_AWAY)) as seller:
+    async with open_world() as world, selling(node(world, SELLER, GIVEN_AWAY)) as seller:
         customer = LocalSigner(keys(STRANGER))
         hidden = customer.encrypt_legacy('[["i","What is 2+2?","text"]]', seller.home.key)
         tags = (("p", seller.home.key), ("encrypted",))
@@ -123,9 +124,9 @@ async def test_a_job_in_nip04_is_answered_in_nip04(autojump_clock: MockClock) ->
 async def test_of_several_offers_the_cheapest_is_paid(autojump_clock: MockClock) -> None:
     async with AsyncExitStack() as stack:
         world = await stack.enter_async_context(open_world())
-        dear = await stack.enter_async_context(selling(world.home(RIVAL)))
-        cheap = await stack.enter_async_context(selling(world.home(SELLER, CHEAP)))
-        shopper = await stack.enter_async_context(shopping(await world.buyer()))
+        dear = await stack.enter_async_context(selling(node(world, RIVAL)))
+        cheap = await stack.enter_async_context(selling(node(world, SELLER, CHEAP)))
+        shopper = await stack.enter_async_context(shopping(await funded(world)))
         order = shopper.home.order()
         end = await shopper.buy(order)
         assert isinstance(end, Done)
@@ -315,8 +316,8 @@ async def test_a_provider_that_stops_finishes_what_is_in_hand(autojump_clock: Mo
 async def test_a_provider_that_stops_leaves_long_work_to_its_next_start(
     autojump_clock: MockClock,
 ) -> None:
-    async with open_world() as world, shopping(await world.buyer()) as shopper:
-        home = world.home(SELLER)
+    async with open_world() as world, shopping(await funded(world)) as shopper:
+        home = node(world, SELLER)
         order = shopper.home.order(provider=home.key)
         async with selling(home, ScriptedBackend(("never",), seconds=1_000)) as seller:
             await shopper.buyer.submit(order)

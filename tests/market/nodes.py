@@ -1,17 +1,9 @@
-"""A whole market in one process, under the test's own clock: relays, ledger, providers, buyers.
+"""Providers and buyers, whole, in one process: all they have in memory survives whoever uses it."""
 
-Relay pool, relay server, provider and buyer are the real ones; what lies between them and the world
-is in memory, and survives whoever uses it.
-"""
-
-import inspect
 from collections.abc import (
     AsyncGenerator,
-    AsyncIterator,
     Awaitable,
     Callable,
-    Iterator,
-    Sequence,
 )
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -24,12 +16,9 @@ from pylon.adapters.home import Home
 from pylon.adapters.keys import LocalSigner
 from pylon.adapters.lightning.ledger.wallet import LedgerWallet
 from pylon.adapters.memory.budget import MemoryBudget
-from pylon.adapters.memory.clock import MemoryClock
 from pylon.adapters.memory.cursors import MemoryCursors
 from pylon.adapters.memory.earnings import MemoryEarnings
-from pylon.adapters.memory.events import MemoryEventStore
 from pylon.adapters.memory.records import MemoryRecords
-from pylon.adapters.memory.wallet import MemoryMarket
 from pylon.app.buyer import Buyer, BuyerParts, open_buyer
 from pylon.app.identity import Identity
 from pylon.app.node import Opened
@@ -42,159 +31,20 @@ from pylon.core import outbox
 from pylon.core.order_machine import is_final
 from pylon.core.order_mail import OrderChanged, Progress
 from pylon.core.ordering import Wish
-from pylon.core.relay_rules import RelayRules
-from pylon.errors import PeerFault, RelayLost
-from pylon.model.event import Event
-from pylon.model.filter import Filter
 from pylon.model.ids import EventId, JobId, PublicKey, RelayUrl
-from pylon.model.inference import BackendHealth, Completion, Prompt, Usage
 from pylon.model.job import Job, JobState, Settled
 from pylon.model.money import Msat, Network
 from pylon.model.order import Done, Order, OrderState
-from pylon.ports.relay import Wire
 from pylon.ports.wallet import Wallet
-from pylon.services.relay_server import RelayServer
-from pylon.wire.frames import Ok, Submit, decode_relay, encode
 from pylon.wire.relay_info import RelayInfo
-from pylon.wire.relay_url import normalise
+from tests.market.backend import ScriptedBackend
+from tests.market.world import World, open_world
 from tests.nostr import NOW, keys
 
 T = TypeVar("T")
 
-BUYER, SELLER, RIVAL, STRANGER = 1, 2, 3, 4  # whose key is whose
+BUYER, SELLER, RIVAL = 1, 2, 3  # whose key is whose
 FUNDS = Msat(1_000_000)
-
-
-@define(eq=False)
-class MemoryWire:
-    """One end of a connection."""
-
-    _outward: trio.MemorySendChannel[list[str]]
-    _inward: trio.MemoryReceiveChannel[list[str]]
-
-    async def send(self, texts: Sequence[str]) -> None:
-        try:
-            await self._outward.send(list(texts))
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
-            raise RelayLost("memory") from None
-
-    async def receive(self) -> list[str]:
-        try:
-            return await self._inward.receive()
-        except (trio.EndOfChannel, trio.ClosedResourceError):
-            raise RelayLost("memory") from None
-
-    async def ping(self) -> None:
-        await trio.lowlevel.checkpoint()
-
-    def close(self) -> None:
-        self._outward.close()
-        self._inward.close()
-
-
-@define(eq=False)
-class LocalRelay:
-    """Our relay server with a store of its own, and a switch."""
-
-    url: RelayUrl
-    clock: MemoryClock
-    store: MemoryEventStore = field(factory=MemoryEventStore)
-    down: bool = False
-    _server: RelayServer = field(init=False)
-    _lines: list[MemoryWire] = field(factory=list, init=False)
-
-    def __attrs_post_init__(self) -> None:
-        rules = RelayRules(urls=frozenset({self.url}))
-        self._server = RelayServer(self.store, rules, self.clock, lambda: "c0ffee")
-
-    async def serve(self, line: MemoryWire) -> None:
-        self._lines.append(line)
-        try:
-            await self._server.serve(line)
-        except PeerFault:
-            line.close()
-
-    def cut(self) -> None:
-        """Lose every connection."""
-        for line in self._lines:
-            line.close()
-        self._lines.clear()
-
-
-@define(eq=False)
-class World:
-    """Relays and a ledger: what is outside of every node."""
-
-    nursery: trio.Nursery
-    clock: MemoryClock
-    relays: dict[RelayUrl, LocalRelay]
-    ledger: MemoryMarket
-
-    @asynccontextmanager
-    async def dial(self, url: str) -> AsyncGenerator[MemoryWire, None]:
-        relay = self.relays[RelayUrl(url)]
-        await trio.lowlevel.checkpoint()
-        if relay.down:
-            raise RelayLost(url, "refused")
-        there_in, there_out = trio.open_memory_channel[list[str]](64)
-        back_in, back_out = trio.open_memory_channel[list[str]](64)
-        self.nursery.start_soon(relay.serve, MemoryWire(back_in, there_out))
-        ours = MemoryWire(there_in, back_out)
-        try:
-            yield ours
-        finally:
-            ours.close()
-
-    async def publish(self, *events: Event, relay: int = 0) -> None:
-        """Hand events to one relay, as a stranger would; each must be taken."""
-        async with self.dial(list(self.relays)[relay]) as wire:
-            for event in events:
-                await wire.send([encode(Submit(event))])
-                assert (await _verdict(wire, event)).accepted
-
-    async def published(self, *, relay: int = 0, **conditions: Any) -> list[Event]:
-        """Return what a relay has, the oldest first."""
-        store = list(self.relays.values())[relay].store
-        found = await store.query([Filter(**conditions)], keys=(), now=self.clock.now())
-        return found[::-1]
-
-    def home(self, number: int, config: Config | None = None) -> "NodeHome":
-        """Make what a node has and keeps."""
-        wallet = self.ledger.wallet(keys(number))
-        return NodeHome(self, number, config or Config(), wallet)
-
-    async def buyer(self, number: int = BUYER, config: Config | None = None) -> "NodeHome":
-        """Make a home with money in its wallet."""
-        home = self.home(number, config)
-        await self.ledger.wallet(keys(number)).fund(FUNDS)
-        return home
-
-    def now(self) -> int:
-        return int(self.clock.now())
-
-    async def ledger_audit(self) -> list[str]:
-        """Return what is wrong with anybody's money."""
-        return await self.ledger.wallet(keys(STRANGER)).audit()
-
-
-async def _verdict(wire: Wire, event: Event) -> Ok:
-    while True:
-        for text in await wire.receive():
-            match decode_relay(text):
-                case Ok(event_id=event_id) as verdict if event_id == event.id:
-                    return verdict
-
-
-@asynccontextmanager
-async def open_world(relays: int = 1, *, seconds: float = 100_000) -> AsyncGenerator[World, None]:
-    """Open an empty market; whoever hangs in it fails."""
-    clock = MemoryClock(NOW - trio.current_time())
-    urls = [normalise(f"ws://relay{number}") for number in range(relays)]
-    with trio.fail_after(seconds):
-        async with trio.open_nursery() as nursery:
-            local = {url: LocalRelay(url, clock) for url in urls}
-            yield World(nursery, clock, local, MemoryMarket(clock))
-            nursery.cancel_scope.cancel()
 
 
 def new_store() -> Store:
@@ -269,70 +119,6 @@ class NodeHome:
 async def no_info(url: RelayUrl) -> RelayInfo | None:
     await trio.lowlevel.checkpoint()
     return None
-
-
-@define(eq=False)
-class ScriptedBackend:
-    """Answers with the pieces given, each after `seconds`; an exception among them is raised."""
-
-    pieces: Sequence[str | Exception] = ("fo", "ur")
-    then: Sequence[str | Exception] | None = None  # what it answers from the second time on
-    seconds: float = 0.0
-    slots: int = 4
-    name: str = "llamacpp"
-    available: bool = True
-    prompts: list[Prompt] = field(factory=list)
-    cut_off: int = 0
-    at_work: int = 0
-    most_at_work: int = 0
-
-    async def health(self) -> BackendHealth:
-        await trio.lowlevel.checkpoint()
-        return BackendHealth(self.name, self.available, models=("qwen",), slots=self.slots)
-
-    @asynccontextmanager
-    async def generate(self, prompt: Prompt) -> AsyncGenerator["ScriptedGeneration", None]:
-        self.prompts.append(prompt)
-        self.at_work += 1
-        self.most_at_work = max(self.most_at_work, self.at_work)
-        try:
-            again = self.then is not None and len(self.prompts) > 1
-            pieces = self.then if again and self.then else self.pieces
-            yield ScriptedGeneration(self, prompt, iter(pieces))
-        except trio.Cancelled:
-            self.cut_off += 1
-            raise
-        finally:
-            self.at_work -= 1
-
-
-@define(eq=False)
-class ScriptedGeneration:
-    """One answer of a scripted backend."""
-
-    _backend: ScriptedBackend
-    _prompt: Prompt
-    _pieces: Iterator[str | Exception]
-    _said: list[str] = field(factory=list)
-
-    def __aiter__(self) -> AsyncIterator[str]:
-        return self
-
-    async def __anext__(self) -> str:
-        piece = next(self._pieces, None)
-        if piece is None:
-            raise StopAsyncIteration
-        await trio.sleep(self._backend.seconds)
-        if isinstance(piece, Exception):
-            raise piece
-        self._said.append(piece)
-        return piece
-
-    async def completion(self) -> Completion:
-        async for _ in self:
-            pass
-        text = "".join(self._said)
-        return Completion(text, "stop", Usage(1, 1), self._prompt.model or "", self._backend.name)
 
 
 @define(eq=False)
@@ -464,36 +250,21 @@ async def one_of_each(
     """Open a market with one provider and one buyer in it."""
     async with AsyncExitStack() as stack:
         world = await stack.enter_async_context(open_world(relays))
-        sold = await stack.enter_async_context(selling(world.home(SELLER, seller), backend))
-        home = await world.buyer(BUYER, buyer)
+        sold = await stack.enter_async_context(selling(node(world, SELLER, seller), backend))
+        home = await funded(world, buyer)
         bought = await stack.enter_async_context(shopping(home))
         yield world, sold, bought
 
 
-class Trouble:
-    """Stands before a port; the calls named in `failures` fail, each so many times as errors wait."""
+async def funded(world: World, config: Config | None = None, *, number: int = BUYER) -> NodeHome:
+    """Make what a buyer has and keeps, with money in its wallet."""
+    await world.ledger.wallet(keys(number)).fund(FUNDS)
+    return node(world, number, config)
 
-    def __init__(self, port: Any) -> None:
-        self._port = port
-        self.failures: dict[str, list[Exception]] = {}
-        self.calls: list[str] = []
 
-    def fail(self, method: str, *errors: Exception) -> None:
-        self.failures.setdefault(method, []).extend(errors)
-
-    def __getattr__(self, name: str) -> Any:
-        method = getattr(self._port, name)
-        if not inspect.iscoroutinefunction(method):
-            return method
-
-        async def call(*args: Any, **kwargs: Any) -> Any:
-            self.calls.append(name)
-            if waiting := self.failures.get(name):
-                await trio.lowlevel.checkpoint()
-                raise waiting.pop(0)
-            return await method(*args, **kwargs)
-
-        return call
+def node(world: World, number: int, config: Config | None = None) -> NodeHome:
+    """Make what a node has and keeps."""
+    return NodeHome(world, number, config or Config(), world.ledger.wallet(keys(number)))
 
 
 async def open_rows(home: NodeHome) -> list[str]:
