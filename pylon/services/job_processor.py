@@ -61,7 +61,7 @@ class JobProcessor:
         """Process mail until every sender has closed."""
         task_status.started()
         for hint in self.hints.values():
-            hint.poke()  # what a crash has left undone
+            hint.poke()  # what a failure has left untold
         while batch := await self._inbox.take():
             await self._handle(batch)
             self._inbox.done()

@@ -62,6 +62,8 @@ class OrderDesk:
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Process mail until every sender has closed."""
         task_status.started()
+        for hint in self.hints.values():
+            hint.poke()  # what a failure has left untold
         while batch := await self._inbox.take():
             await self._handle(batch)
             self._inbox.done()

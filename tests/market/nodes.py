@@ -35,6 +35,7 @@ from pylon.model.ids import EventId, JobId, PublicKey, RelayUrl
 from pylon.model.job import Job, JobState, Settled
 from pylon.model.money import Msat, Network
 from pylon.model.order import Done, Order, OrderState
+from pylon.ports.relay import Dial
 from pylon.ports.wallet import Wallet
 from pylon.wire.relay_info import RelayInfo
 from tests.market.backend import ScriptedBackend
@@ -66,6 +67,7 @@ class NodeHome:
     number: int
     config: Config
     wallet: Wallet
+    dial: Dial
     store: Store = field(factory=new_store)
 
     @property
@@ -92,7 +94,7 @@ class NodeHome:
             signer=LocalSigner(keys(self.number)),
             cursors=self.store.cursors,
             clock=self.world.clock,
-            dial=self.world.dial,
+            dial=self.dial,
             fetch_info=no_info,
             fraction=lambda: 0.5,
         )
@@ -264,7 +266,8 @@ async def funded(world: World, config: Config | None = None, *, number: int = BU
 
 def node(world: World, number: int, config: Config | None = None) -> NodeHome:
     """Make what a node has and keeps."""
-    return NodeHome(world, number, config or Config(), world.ledger.wallet(keys(number)))
+    wallet = world.ledger.wallet(keys(number))
+    return NodeHome(world, number, config or Config(), wallet, world.dial)
 
 
 async def open_rows(home: NodeHome) -> list[str]:

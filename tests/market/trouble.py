@@ -1,9 +1,22 @@
 """Ports that fail on order."""
 
 import inspect
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import trio
+from attrs import define, evolve, field
+
+from pylon.app.store import Store
+from pylon.ports.relay import Wire
+from tests.market.nodes import NodeHome
+
+MOMENTS = ("before", "after")
+WRITES = frozenset(
+    {"save", "drop", "reserve", "spend", "release", "credit", "make_invoice", "cancel_invoice"}
+    | {"pay", "send"}
+)
 
 
 class Trouble:
@@ -28,5 +41,79 @@ class Trouble:
                 await trio.lowlevel.checkpoint()
                 raise waiting.pop(0)
             return await method(*args, **kwargs)
+
+        return call
+
+
+@define(eq=False)
+class Tripwire:
+    """Counts the moments at which nodes act upon the world, and strikes at one of them.
+
+    There are two moments in each act: before anything has happened, and after, when nobody has
+    heard of it yet. `strike` ends the nodes behind it, or raises. Nodes that were ended act no more,
+    however far their tasks still run.
+    """
+
+    at: int
+    strike: Callable[[], None]
+    ports: tuple[str, ...] = ("jobs", "orders", "budget", "earnings", "cursors", "wallet", "relay")
+    when: tuple[str, ...] = MOMENTS
+    reads: bool = False  # count what only looks at the world as well
+    moments: int = 0
+    struck: bool = False
+    where: str = ""
+    _dead: bool = field(default=False, init=False)
+
+    async def __call__(self, when: str, what: str) -> None:
+        if self._dead:
+            await trio.sleep_forever()
+        self.moments += when in self.when
+        if self.moments == self.at and not self.struck:
+            self.struck, self.where = True, f"{when} {what}"
+            self.strike()
+            self._dead = True  # unless it raised
+            await trio.sleep_forever()
+
+    def counts(self, port: str, method: str) -> bool:
+        """Say whether a method's moments count."""
+        return port in self.ports and (self.reads or method in WRITES)
+
+    def guard(self, home: NodeHome) -> NodeHome:
+        """Return the same home, with every way out of it watched."""
+        store = home.store
+        watched = Store(
+            jobs=_Watched(store.jobs, self, "jobs"),
+            orders=_Watched(store.orders, self, "orders"),
+            budget=_Watched(store.budget, self, "budget"),
+            earnings=_Watched(store.earnings, self, "earnings"),
+            cursors=_Watched(store.cursors, self, "cursors"),
+        )
+        wallet = _Watched(home.wallet, self, "wallet")
+
+        @asynccontextmanager
+        async def dial(url: str) -> AsyncGenerator[Wire, None]:
+            async with home.dial(url) as wire:
+                yield _Watched(wire, self, "relay")
+
+        return evolve(home, store=watched, wallet=wallet, dial=dial)
+
+
+class _Watched:
+    """Stands before a port, whose every act passes the wire twice."""
+
+    def __init__(self, port: Any, wire: Tripwire, name: str) -> None:
+        self._port, self._wire, self._name = port, wire, name
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._port, name)
+        if not inspect.iscoroutinefunction(method) or not self._wire.counts(self._name, name):
+            return method
+
+        async def call(*args: Any, **kwargs: Any) -> Any:
+            what = f"{self._name}.{name}"
+            await self._wire("before", what)
+            result = await method(*args, **kwargs)
+            await self._wire("after", what)
+            return result
 
         return call

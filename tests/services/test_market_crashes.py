@@ -1,0 +1,178 @@
+"""Nothing in between is lost: cut off at any moment, a job ends as it would have ended."""
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from itertools import count
+
+import pytest
+import trio
+from attrs import define, field
+from trio.testing import MockClock
+
+from pylon.adapters.lightning.ledger.faults import Fault, FaultKind
+from pylon.core.order_machine import is_final
+from pylon.errors import StoreBusy, StoreFull, WalletUnavailable
+from pylon.model.job import Cancelled
+from pylon.model.order import Draft, NotServed, Order
+from tests.market.backend import ScriptedBackend
+from tests.market.nodes import (
+    FUNDS,
+    SELLER,
+    NodeHome,
+    funded,
+    is_one_paid_job,
+    job_becomes,
+    node,
+    selling,
+    shopping,
+)
+from tests.market.trouble import MOMENTS, Tripwire
+from tests.market.world import World, open_world
+
+DOWN_SECONDS = 3.0
+STORES = ("jobs", "orders", "budget", "earnings", "cursors")
+
+Check = Callable[[World, NodeHome, NodeHome, Order], Awaitable[None]]
+Run = Callable[[NodeHome], Awaitable[None]]
+BOTH = ("provider", "buyer")
+
+
+async def sell(home: NodeHome) -> None:
+    async with selling(home, ScriptedBackend(seconds=1)):
+        await trio.sleep_forever()
+
+
+async def buy(order: Order, home: NodeHome) -> None:
+    """Do as the command line does: resume what is stored, submit what is not."""
+    async with shopping(home) as shopper:
+        if not await knows(home, order):
+            await shopper.buyer.submit(order)
+        else:
+            await shopper.buyer.resume(order.id)
+        await trio.sleep_forever()
+
+
+async def knows(home: NodeHome, order: Order) -> bool:
+    """Say whether an order is stored; where the store does not say, it may be submitted twice."""
+    try:
+        return await home.order_state(order) is not None
+    except (StoreBusy, StoreFull):
+        return False
+
+
+async def is_over(home: NodeHome, order: Order) -> None:
+    while not is_final(await home.order_state(order) or Draft()):  # noqa: ASYNC110 - who would tell?
+        await trio.sleep(0.5)
+
+
+async def is_unpaid(world: World, seller: NodeHome, buyer: NodeHome, order: Order) -> None:
+    """Assert that nothing was paid, nothing is set aside, and both sides are done with it."""
+    await job_becomes(seller, order, Cancelled)
+    await seller.no_rows()
+    await buyer.no_rows()
+    assert isinstance(await buyer.order_state(order), NotServed)
+    assert await buyer.ledger.balance() == FUNDS
+    assert await buyer.store.budget.committed() == 0
+    assert await world.ledger_audit() == []
+
+
+@define(eq=False)
+class Accident:
+    """Cuts its victims off, all at the same moment; each is started again a little later."""
+
+    victims: tuple[str, ...]
+    wire: Tripwire = field(init=False)
+    _lives: list[trio.CancelScope] = field(factory=list)
+
+    async def befall(self, name: str, run: Run, home: NodeHome) -> None:
+        if name in self.victims:
+            with trio.CancelScope() as life:
+                self._lives.append(life)
+                await run(self.wire.guard(home))
+            await trio.sleep(DOWN_SECONDS)
+        await run(home)
+
+    def strike(self) -> None:
+        for life in self._lives:
+            life.cancel("kill -9")
+
+
+async def one_life(
+    victims: tuple[str, ...], check: Check, fault: Fault | None, moment: int
+) -> bool:
+    """Let one job live, and cut the victims off at a moment; False if all was over before that."""
+    accident = Accident(victims)
+    accident.wire = Tripwire(moment, accident.strike)
+    return await live(accident.befall, accident.wire, check, fault)
+
+
+async def live(
+    befall: Callable[..., Awaitable[None]],
+    wire: Tripwire,
+    check: Check = is_one_paid_job,
+    fault: Fault | None = None,
+) -> bool:
+    """Let one job live, with `fault` in the buyer's wallet, until it stands the check."""
+    async with open_world(seconds=2_000) as world:
+        seller, buyer = node(world, SELLER), await funded(world)
+        if fault is not None:
+            await buyer.ledger.inject(fault)
+        order = buyer.order(provider=seller.key, timeout_seconds=900)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(befall, "provider", sell, seller)
+            nursery.start_soon(befall, "buyer", partial(buy, order), buyer)
+            try:
+                await is_over(buyer, order)
+                await check(world, seller, buyer, order)
+            except BaseException as error:
+                error.add_note(f"struck at moment {wire.moments}: {wire.where}")
+                raise
+            nursery.cancel_scope.cancel()
+    return wire.struck
+
+
+def every_moment(life: Callable[[int], Awaitable[bool]]) -> int:
+    """Live through a strike at every moment there is, and return how many there are."""
+    for moment in count(1):
+        if not trio.run(life, moment, clock=MockClock(autojump_threshold=0)):
+            return moment - 1
+    raise AssertionError
+
+
+@pytest.mark.parametrize("victims", [BOTH[:1], BOTH[1:], BOTH], ids=["provider", "buyer", "both"])
+def test_a_job_ends_the_same_wherever_it_was_cut_off(victims: tuple[str, ...]) -> None:
+    assert every_moment(partial(one_life, victims, is_one_paid_job, None)) >= 20
+
+
+@pytest.mark.parametrize("victims", [BOTH[:1], BOTH[1:], BOTH], ids=["provider", "buyer", "both"])
+def test_a_payment_that_cannot_be_made_leaves_nothing_behind_wherever_it_was_cut_off(
+    victims: tuple[str, ...],
+) -> None:
+    fault = Fault(FaultKind.NO_ROUTE)
+    assert every_moment(partial(one_life, victims, is_unpaid, fault)) >= 10
+
+
+@pytest.mark.parametrize(
+    ("victim", "trouble", "ports", "moments"),
+    [
+        ("provider", StoreBusy, STORES, MOMENTS),
+        ("buyer", StoreFull, STORES, MOMENTS),
+        ("provider", WalletUnavailable, ("wallet",), MOMENTS),
+        # What never reached the wallet is never paid: the order ends, and nothing is lost.
+        ("buyer", WalletUnavailable, ("wallet",), ("after",)),
+    ],
+)
+def test_a_job_ends_the_same_whatever_fails_once(
+    victim: str, trouble: type[Exception], ports: tuple[str, ...], moments: tuple[str, ...]
+) -> None:
+    async def one_failure(moment: int) -> bool:
+        def fail() -> None:
+            raise trouble("not now")
+
+        async def befall(name: str, run: Run, home: NodeHome) -> None:
+            await run(wire.guard(home) if name == victim else home)
+
+        wire = Tripwire(moment, fail, ports, moments, reads=True)
+        return await live(befall, wire)
+
+    assert every_moment(one_failure) >= (60 if ports is STORES else 1)
