@@ -82,6 +82,23 @@ def prepare(opened: Opened, wish: Wish) -> Order:
     return make_order(wish, request, config, network=opened.identity.network, now=now)
 
 
+async def ordered_as(opened: Opened, key: str) -> JobId | None:
+    """Return the order that was begun with an idempotency key, if there is one."""
+    async with open_store(opened.home.database) as store:
+        return (await store.orders.find([key])).get(key)
+    raise AssertionError("the store swallows no exception")
+
+
+async def place(desk: Desk, order: Order, key: str | None) -> JobId:
+    """Begin an order, unless another has its idempotency key; return the id of the one that has."""
+    await desk.buyer.submit(order, key=key)
+    if key is None:
+        return order.id
+    while not (known := await desk.store.orders.find([key])):
+        await desk.clock.sleep_until(desk.now() + LOOK_SECONDS)
+    return known[key]
+
+
 async def find_order(store: Store, text: str) -> Record[Order, OrderState]:
     """Find an order by its id or the beginning of it; raise `Misconfigured`."""
     prefix = text.strip().lower()

@@ -72,18 +72,23 @@ class Follower:
 
 
 async def follow(desk: "Desk", follower: Follower) -> "OrderState":
-    """Tell what happens until the order ends, or its deadline is well past; return its state."""
+    """Tell what happens until the order ends, or its deadline is well past; return its state.
+
+    One that is disputed to begin with is given the time to be answered late.
+    """
     import trio
 
     from pylon.core.order_machine import is_final
     from pylon.core.order_mail import OrderChanged
     from pylon.model.order import Chosen as ChosenState
+    from pylon.model.order import Disputed
 
     order = follower.order
     state: OrderState | None = await latest(desk, order.id)
+    disputed = state if isinstance(state, Disputed) else None
     seconds = max(0.0, order.deadline - desk.now()) + LATE_SECONDS
     with trio.move_on_after(seconds):
-        while state is None or not is_final(state):
+        while state is None or state is disputed or not is_final(state):
             item = await desk.buyer.progress.receive()
             if item.order_id != order.id:
                 continue

@@ -230,19 +230,21 @@ def _read_provider(text: str | None) -> "PublicKey | None":
 
 
 async def _submit(opened: "Opened", wish: "Wish", key: str | None, json: bool) -> int:
-    from pylon.app.ordering import open_desk, prepare
+    from pylon.app.ordering import open_desk, ordered_as, place, prepare
 
+    if key is not None and (earlier := await ordered_as(opened, key)):
+        say(f"job {earlier} has this idempotency key already", style="dim")
+        return await _results(opened, earlier, wait=True, json=json)
     order = prepare(opened, wish)
     async with open_desk(opened, since=order.opened_at, relays=wish.relays) as desk:
-        known = await desk.store.orders.find([key]) if key is not None else {}
-        if key is not None and key in known:
-            say(f"job {known[key]} has this idempotency key already", style="dim")
-            return await _pick_up(opened, desk, known[key], json)
         with opened.home.lock(f"order-{order.id[:16]}"):
-            if not json:
-                say(f"job {order.id}", style="dim")
-            await desk.buyer.submit(order, key=key)
-            return await _finish(opened, desk, order, json)
+            placed = await place(desk, order, key)
+            if placed == order.id:
+                if not json:
+                    say(f"job {order.id}", style="dim")
+                return await _finish(opened, desk, order, json)
+        say(f"job {placed} has been begun with this idempotency key just now", style="dim")
+        return await _pick_up(opened, desk, placed, json)
 
 
 async def _finish(opened: "Opened", desk: "Desk", order: "Order", json: bool) -> int:

@@ -144,3 +144,28 @@ async def test_a_second_process_waits_for_the_one_that_drives_the_order(market: 
         raise AssertionError("there is nothing to show yet")
     market.backend.let_go.set()
     assert (await waiting.end()).json == (await buying.end()).json
+
+
+async def test_an_answer_that_comes_after_the_deadline_still_counts(market: Market) -> None:
+    await market.serve_relay()
+    provider, _ = await market.serve()
+    buying = await market.start(
+        BUYER,
+        "job",
+        "submit",
+        f"What is 2+2? But {HELD}.",
+        "--auto-pay",
+        "--timeout",
+        "12",
+        "--json",
+    )
+    await market.ordered("paid")
+    await provider.kill()
+    ended = await buying.end()
+    assert (ended.status, ended.json["state"]) == (8, "disputed")
+    market.backend.let_go.set()
+    await market.serve()
+    await market.earnings()
+    late = await market.ok(BUYER, "job", "results", ended.json["id"], "--wait")
+    assert (late["state"], late["answer"]) == ("done", ANSWER)
+    assert len(await market.paid()) == 1
