@@ -84,6 +84,11 @@ class Process:
         """Return its next line on stdout, which is JSON."""
         return msgspec.json.decode(await self.hear())
 
+    async def tell(self, value: object) -> None:
+        """Write it a line of JSON."""
+        assert self._process.stdin is not None
+        await self._process.stdin.send_all(msgspec.json.encode(value) + b"\n")
+
     async def said(self, text: str) -> None:
         """Wait until it has said something on stderr."""
         while text not in self.errors:
@@ -187,14 +192,16 @@ class Market:
             *program, "--home", str(self.home(home)), *tokens, variables=variables
         )
 
-    async def launch(self, *command: str, variables: Mapping[str, str] | None = None) -> Process:
-        """Start any program; it is killed when the market closes."""
+    async def launch(
+        self, *command: str, variables: Mapping[str, str] | None = None, told: bool = False
+    ) -> Process:
+        """Start any program, to be `told` lines or not; it is killed when the market closes."""
         self._count += 1
         errors = self.root / f"errors-{self._count}.txt"
         with errors.open("wb") as file:
             process = await trio.lowlevel.open_process(
                 command,
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE if told else subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=file,
                 env=self.environ() | dict(variables or {}),
@@ -263,8 +270,9 @@ async def _kill_at_the_end(process: trio.Process) -> None:
         process.kill()
         with trio.CancelScope(shield=True):
             await process.wait()
-            if process.stdout is not None:
-                await process.stdout.aclose()
+            for pipe in (process.stdin, process.stdout):
+                if pipe is not None:
+                    await pipe.aclose()
 
 
 @asynccontextmanager
