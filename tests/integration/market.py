@@ -231,9 +231,10 @@ class Market:
         node = await self.start(home, "run", "--json", **variables)
         return node, await node.read()
 
-    async def serve_relay(self, port: int | None = None) -> Process:
+    async def serve_relay(self, port: int | None = None, store: str | None = None) -> Process:
         """Start a relay of ours, on the market's port if no other is named."""
-        relay = await self.launch(*PYLON, "relay", "--port", str(port or self.port))
+        kept = () if store is None else ("--store", store)
+        relay = await self.launch(*PYLON, "relay", "--port", str(port or self.port), *kept)
         await relay.said("relay at")
         return relay
 

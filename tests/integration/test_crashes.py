@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from functools import partial
 
 import pytest
+import trio
 from attrs import frozen
 
 from pylon.model.filter import Filter
@@ -147,5 +148,20 @@ async def test_a_buyer_killed_before_and_after_every_step_of_one_order_still_pay
         for when in ("before", "after"):
             killed = await start_buying(market, program=crashing(when, step))
             assert (await killed.end()).status == KILLED, (when, step)
+    assert (await (await start_buying(market)).end()).status == 0
+    await check_one_of_everything(market)
+
+
+async def test_killing_both_sides_at_any_time_again_and_again_changes_nothing(
+    market: Market,
+) -> None:
+    market.backend.let_go.set()
+    await market.serve_relay()
+    for tenths in range(4, 13):
+        provider, buying = await market.start(SELLER, "run"), await start_buying(market)
+        await trio.sleep(tenths / 10)
+        await provider.kill()
+        await buying.kill()
+    await market.serve()
     assert (await (await start_buying(market)).end()).status == 0
     await check_one_of_everything(market)
