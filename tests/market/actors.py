@@ -19,7 +19,7 @@ from pylon.ports.records import Change
 from pylon.services.supervisor import RestartPolicy, Service, Vitals, supervise
 from tests.nostr import NOW, note
 
-SECONDS = 10_000
+SECONDS = 100_000
 
 
 @asynccontextmanager
