@@ -21,6 +21,7 @@ from pylon.adapters.memory.wallet import MemoryMarket
 from pylon.app.provider import ProviderParts, serve_provider
 from pylon.app.relays import CHANNEL_SIZE, Pool
 from pylon.app.store import open_store
+from pylon.model.event import Event
 from pylon.model.ids import RelayUrl
 from pylon.model.relays import (
     CaughtUp,
@@ -31,6 +32,7 @@ from pylon.model.relays import (
     RelayHealth,
     Verdict,
 )
+from pylon.ports.channels import drain, put
 from pylon.wire import event as events
 from pylon.wire import frames
 from pylon.wire.frames import Found, Submit, encode
@@ -61,13 +63,17 @@ class StubRelay:
 
     async def acknowledge(self) -> None:
         """Take whatever is published."""
-        async for command in self.commands:
-            if isinstance(command, Publish):
-                encode(Submit(command.event))
-                await self.outcomes.send(PublishOutcome(command.event.id, RELAY, Verdict.ACCEPTED))
-                if command.event.kind == 6050:
-                    self._room.release()
-                    self._answers.release()
+        async for first in self.commands:
+            for command in drain(self.commands, first, limit=CHANNEL_SIZE):
+                if isinstance(command, Publish):
+                    await self._acknowledge(command.event)
+
+    async def _acknowledge(self, event: Event) -> None:
+        encode(Submit(event))
+        await put(self.outcomes, PublishOutcome(event.id, RELAY, Verdict.ACCEPTED))
+        if event.kind == 6050:
+            self._room.release()
+            self._answers.release()
 
     async def _hand_on(self, texts: list[str]) -> None:
         for text in texts:
@@ -75,7 +81,7 @@ class StubRelay:
             frame = frames.decode_relay(text)
             assert isinstance(frame, Found)
             events.check(frame.event)
-            await self.heard.send(Heard("jobs", frame.event, RELAY))
+            await put(self.heard, Heard("jobs", frame.event, RELAY))
 
 
 async def serve(folder: str) -> None:

@@ -83,6 +83,19 @@ class Inbox(Generic[T]):
         self._batch = []
 
 
+async def put(channel: trio.MemorySendChannel[T], item: T) -> None:
+    """Send to a must-deliver channel; others run meanwhile only where it is full.
+
+    `send` gives way every time, so that whoever receives meets one item at a time. What comes in
+    batches is passed on with this, and whoever receives drains: half the cost of a job is task
+    switches otherwise.
+    """
+    try:
+        channel.send_nowait(item)
+    except (trio.WouldBlock, trio.BrokenResourceError):
+        await channel.send(item)  # whose receiver may be gone because we are cancelled, with it
+
+
 def drain(channel: trio.MemoryReceiveChannel[T], first: T, *, limit: int) -> list[T]:
     """Return `first` and whatever else waits in `channel`, up to `limit` in all."""
     batch = [first]

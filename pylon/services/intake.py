@@ -8,9 +8,11 @@ from pylon.errors import PeerFault
 from pylon.model.event import Event
 from pylon.model.job import Encryption
 from pylon.model.relays import CaughtUp, Heard
+from pylon.ports.channels import drain, put
 from pylon.ports.keys import Signer
 from pylon.wire import jobs
 
+BATCH = 64
 CANCEL_KIND = 5
 
 
@@ -26,15 +28,17 @@ class Intake:
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Read until the relay pool has closed."""
         task_status.started()
-        async for item in self.heard:
-            if isinstance(item, Heard):
-                try:
-                    mail = self._read(item.event)
-                except PeerFault:
-                    self.dropped += 1
-                    continue
-                if mail is not None:
-                    await self.mail.send(mail)
+        async for first in self.heard:
+            for item in drain(self.heard, first, limit=BATCH):
+                if isinstance(item, Heard) and (mail := self._read_or_drop(item.event)):
+                    await put(self.mail, mail)
+
+    def _read_or_drop(self, event: Event) -> Mail | None:
+        try:
+            return self._read(event)
+        except PeerFault:
+            self.dropped += 1
+            return None
 
     def _read(self, event: Event) -> Mail | None:
         if event.kind == CANCEL_KIND:

@@ -7,6 +7,9 @@ from attrs import frozen
 
 from pylon.core.order_mail import EventHeard, OrderMail
 from pylon.model.relays import CaughtUp, Heard
+from pylon.ports.channels import drain, put
+
+BATCH = 64
 
 
 @frozen
@@ -20,8 +23,9 @@ class OrderIntake:
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Pass on until the relay pool has closed."""
         task_status.started()
-        async for item in self.heard:
-            if isinstance(item, Heard):
-                await self.mail.send(EventHeard(item.event))
-            else:
-                self.caught_up(item.subscription)
+        async for first in self.heard:
+            for item in drain(self.heard, first, limit=BATCH):
+                if isinstance(item, Heard):
+                    await put(self.mail, EventHeard(item.event))
+                else:
+                    self.caught_up(item.subscription)

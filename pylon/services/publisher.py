@@ -9,7 +9,7 @@ from attrs import define, field
 from pylon.core.outbox import PUBLISHER, Post
 from pylon.model.ids import EventId, JobId
 from pylon.model.relays import Publish, PublishOutcome, Verdict
-from pylon.ports.channels import Hint, drain
+from pylon.ports.channels import Hint, drain, put
 from pylon.ports.outbox import OutboxReader, entry_of
 from pylon.ports.records import Records, Row
 
@@ -68,7 +68,7 @@ class Publisher(Generic[M]):
             await self._room.wait()
         if isinstance(entry, Post):
             self._pending[entry.event.id] = _Pending(row, entry.tell)
-            await self.commands.send(Publish(entry.event))
+            await put(self.commands, Publish(entry.event))
 
     async def _hear(self) -> None:
         async for first in self.outcomes:
@@ -101,6 +101,6 @@ class Publisher(Generic[M]):
         if not pending.tell:
             dropped.append(row.seq)
         elif reason is None:
-            await self.mail.send(self.published(row.subject, event_id, row.seq))
+            await put(self.mail, self.published(row.subject, event_id, row.seq))
         else:
-            await self.mail.send(self.undeliverable(row.subject, event_id, reason, row.seq))
+            await put(self.mail, self.undeliverable(row.subject, event_id, reason, row.seq))

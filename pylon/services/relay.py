@@ -44,7 +44,7 @@ from pylon.model.relays import (
     Subscribe,
     Verdict,
 )
-from pylon.ports.channels import Hint
+from pylon.ports.channels import Hint, Inbox
 from pylon.ports.clock import Clock
 from pylon.ports.cursors import Cursors
 from pylon.ports.keys import Signer
@@ -58,6 +58,7 @@ HEALTHY_SECONDS = 30.0  # a connection that stood so long was worth having
 DIAL_SECONDS = 15.0
 SEND_SECONDS = 30.0
 TICK_SECONDS = 1.0
+COMMAND_BATCH = 64
 SEND_BATCH = 64  # messages
 CHECK_BATCH = 50  # messages between two checkpoints: each may cost a signature's verification
 MOST_REPORTS = 256  # that wait for the pool before we stop reading
@@ -89,7 +90,7 @@ class Relay:
     handed_on: Mapping[str, Recent[EventId, None]]
     fraction: Callable[[], float] = random.random
     _session: Session = field(init=False)
-    _in_hand: RelayCommand | None = field(default=None, init=False)
+    _inbox: Inbox[RelayCommand] = field(init=False)
     _accepted: Recent[EventId, None] = field(init=False)
     _outbox: deque[str] = field(factory=deque, init=False)
     _reports: list[RelayReport] = field(factory=list, init=False)
@@ -106,6 +107,7 @@ class Relay:
 
     def __attrs_post_init__(self) -> None:
         self._session = new_session(self.url)
+        self._inbox = Inbox(self.commands, COMMAND_BATCH)
         self._accepted = Recent(ACCEPTED_EVENTS)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -125,11 +127,10 @@ class Relay:
     # Commands
 
     async def _obey(self) -> None:
-        if self._in_hand is not None:
-            await self._take(self._in_hand)
-        async for command in self.commands:
-            self._in_hand = command  # kept, should looking up its cursor fail
-            await self._take(command)
+        while batch := await self._inbox.take():
+            for command in batch:
+                await self._take(command)
+            self._inbox.done()
 
     async def _take(self, command: RelayCommand) -> None:
         cursor = None
@@ -140,7 +141,6 @@ class Relay:
                 self._tell(PublishOutcome(event_id, self.url, Verdict.ACCEPTED))
                 return
         self._feed(Ordered(command, cursor))
-        self._in_hand = None
 
     async def _finish(self) -> None:
         while self._reports or (self._session.connected and not is_idle(self._session)):

@@ -23,13 +23,14 @@ from pylon.model.relays import (
     SubscriptionRefused,
     Unsubscribe,
 )
-from pylon.ports.channels import Hint
+from pylon.ports.channels import Hint, drain, put
 from pylon.ports.cursors import Cursors
 
 Item = TypeVar("Item")
 
 log = logging.getLogger(__name__)
 
+BATCH = 64
 RECENT_EVENTS = 16_384  # remembered for each subscription
 SAVE_SECONDS = 3.0  # cursors are saved at most so often, and when stored events have been sent
 
@@ -80,10 +81,11 @@ class RelayPool:
         await self._save()
 
     async def _fan_out(self) -> None:
-        async for command in self.commands:
-            self._note(command)
-            for relay in self.relays.values():
-                await relay.send(command)
+        async for first in self.commands:
+            for command in drain(self.commands, first, limit=BATCH):
+                self._note(command)
+                for relay in self.relays.values():
+                    await put(relay, command)
         for relay in self.relays.values():
             relay.close()
 
@@ -167,7 +169,7 @@ class RelayPool:
 async def _offer(channel: trio.MemorySendChannel[Item], item: Item) -> bool:
     """Send, unless nobody will ever receive it; says which."""
     try:
-        await channel.send(item)
+        await put(channel, item)
     except trio.BrokenResourceError:
         return False
     return True
