@@ -12,9 +12,10 @@ from pylon.app.node import Opened, open_relays
 from pylon.app.store import Store, open_store
 from pylon.app.wallet import open_wallet
 from pylon.core import chat
+from pylon.core.admission import CHAT_KIND
 from pylon.core.order_machine import is_final
 from pylon.core.order_mail import OrderChanged
-from pylon.core.ordering import CHAT_KIND, Wish, draft_request, make_order
+from pylon.core.ordering import Wish, draft_request, make_order
 from pylon.core.outbox import PUBLISHER
 from pylon.errors import Misconfigured
 from pylon.model.event import Event

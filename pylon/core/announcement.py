@@ -1,9 +1,10 @@
 """What a provider says of itself: made of its configuration and of what its backends can do now."""
 
+from pylon.core import pricing
 from pylon.core.admission import Service
 from pylon.model.event import Draft
-from pylon.model.handler import ModelOffer, Rates
-from pylon.model.money import Msat, PayMode
+from pylon.model.handler import ModelOffer
+from pylon.model.money import PayMode
 from pylon.wire import handlers
 
 LIFE_SECONDS = 3600
@@ -13,7 +14,9 @@ REFRESH_SECONDS = LIFE_SECONDS // 2
 def announce(service: Service, *, name: str, about: str, now: int) -> Draft | None:
     """Write the announcement (NIP-89); None when there is nothing to sell."""
     models = tuple(
-        ModelOffer(f"{health.backend}:{model}", _rates(service, health.backend))
+        ModelOffer(
+            f"{health.backend}:{model}", pricing.rates_of(health.backend, pricing=service.pricing)
+        )
         for health in service.healths
         if health.available
         for model in health.models
@@ -36,18 +39,3 @@ def _modes(service: Service) -> tuple[PayMode, ...]:
     if not service.provider.require_payment:
         return (PayMode.FREE,)
     return tuple(PayMode(word) for word in service.provider.modes)
-
-
-def _rates(service: Service, backend: str) -> Rates:
-    prices = service.pricing
-    percent = prices.multipliers.get(backend, 100)
-
-    def rate(msats: int) -> Msat:
-        return Msat(-(-msats * percent // 100))
-
-    return Rates(
-        base=rate(prices.base_msats),
-        input_per_1k=rate(prices.input_msats_per_1k_tokens),
-        output_per_1k=rate(prices.output_msats_per_1k_tokens),
-        minimum=Msat(prices.min_price_msats),
-    )

@@ -1,21 +1,20 @@
 """From what a person wants to the request that asks for it, and the order that limits it."""
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from pylon.config import BuyerConfig
 from pylon.core import chat
+from pylon.core.admission import CHAT_KIND, TEXT_KIND
 from pylon.core.backends import combine
+from pylon.core.fees import fee_limit
 from pylon.errors import Malformed, Misconfigured
 from pylon.model.event import Draft, Event
 from pylon.model.ids import JobId, PublicKey
-from pylon.model.inference import Message, Prompt
 from pylon.model.job import JobInput
 from pylon.model.money import Msat, Network, PayMode, from_sats
 from pylon.model.order import Order
 from pylon.wire import jobs
 
-TEXT_KIND = 5050
-CHAT_KIND = 5935
 ACCEPTED_MODES = (PayMode.PREPAY,)
 
 
@@ -51,7 +50,7 @@ def draft_request(wish: Wish, config: BuyerConfig, now: int) -> Draft:
         )
     if wish.encrypted and wish.provider is None:
         raise Misconfigured("an encrypted job is for one provider: name it with --provider")
-    is_chat = wish.kind == CHAT_KIND
+    asked, is_chat = _asked(wish), wish.kind == CHAT_KIND
     return jobs.write_request(
         wish.kind,
         now=now,
@@ -63,7 +62,7 @@ def draft_request(wish: Wish, config: BuyerConfig, now: int) -> Draft:
         relays=wish.relays,
         pay=ACCEPTED_MODES,
         expires_at=now + (wish.timeout_seconds or config.timeout_seconds),
-        content=_chat(wish) if is_chat else "",
+        content=chat.write_chat(asked) if is_chat else "",
     )
 
 
@@ -92,39 +91,28 @@ def make_order(
 
 def max_fee(price: Msat, config: BuyerConfig) -> Msat:
     """Return the most a payment may cost on top: a percentage, or the floor if that is more."""
-    return Msat(max(from_sats(config.fee_floor_sats), price * config.fee_percent // 100))
+    return fee_limit(price, percent=config.fee_percent, floor=from_sats(config.fee_floor_sats))
 
 
-def _params(wish: Wish) -> tuple[tuple[str, ...], ...]:
+def _asked(wish: Wish) -> chat.ChatRequest:
+    """Read a wish as a provider will, so that nonsense is refused here and for nothing."""
+    try:
+        wanted = combine(backend=wish.backend, model=wish.model)
+        return evolve(chat.read_params(_params(wish), wish.prompt), wanted=wanted)
+    except Malformed as exc:
+        raise Misconfigured(str(exc)) from exc
+
+
+def _params(wish: Wish) -> tuple[tuple[str, str], ...]:
+    """Write the params of a wish; backend and model in one word, as `llamacpp:gpt_oss_20b`."""
+    wanted = combine(backend=wish.backend, model=wish.model)
     named = {
-        "model": _model(wish),
+        "model": str(wanted) if wanted.backend or wanted.model else None,
         "max_tokens": wish.max_tokens,
         "temperature": wish.temperature,
     }
     return tuple((name, str(value)) for name, value in named.items() if value is not None)
 
 
-def _model(wish: Wish) -> str | None:
-    """Name backend and model in one word, as `llamacpp:gpt_oss_20b`."""
-    try:
-        wanted = combine(backend=wish.backend, model=wish.model)
-    except Malformed as exc:
-        raise Misconfigured(str(exc)) from exc
-    return str(wanted) if wanted.backend or wanted.model else None
-
-
-def _stream(wish: Wish) -> tuple[tuple[str, ...], ...]:
+def _stream(wish: Wish) -> tuple[tuple[str, str], ...]:
     return (("stream", "true"),) if wish.streaming else ()
-
-
-def _chat(wish: Wish) -> str:
-    try:
-        wanted = combine(backend=wish.backend, model=wish.model)
-    except Malformed as exc:
-        raise Misconfigured(str(exc)) from exc
-    prompt = Prompt(
-        (Message("user", wish.prompt),),
-        max_tokens=wish.max_tokens,
-        temperature=wish.temperature,
-    )
-    return chat.write_chat(chat.ChatRequest(wanted, prompt))
