@@ -66,8 +66,6 @@ class Worker:
                     over.append(row.seq)
                     if row.subject in self._running:
                         self._running[row.subject].cancel()
-                case _:
-                    continue
         if over:
             await self.records.drop(over)
 

@@ -228,7 +228,9 @@ class Shopper:
 
 
 @asynccontextmanager
-async def shopping(home: NodeHome, *, since: int = NOW) -> AsyncGenerator[Shopper, None]:
+async def shopping(
+    home: NodeHome, *, since: int = NOW, listens: bool = True
+) -> AsyncGenerator[Shopper, None]:
     """Run a buyer until the block ends; then cut it off, as a crash would."""
     with trio.CancelScope() as life:
         async with home.pool() as pool:
@@ -236,7 +238,8 @@ async def shopping(home: NodeHome, *, since: int = NOW) -> AsyncGenerator[Shoppe
             parts = BuyerParts(home.config, signer, home.store, home.wallet, pool, home.world.clock)
             async with open_buyer(parts, since=since) as buyer, trio.open_nursery() as nursery:
                 shopper = Shopper(home, buyer)
-                nursery.start_soon(shopper.listen)
+                if listens:
+                    nursery.start_soon(shopper.listen)
                 yield shopper
                 life.cancel()
 
