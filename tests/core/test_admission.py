@@ -118,10 +118,10 @@ def test_what_is_not_ours_or_long_over_is_ignored_silently(
 
 
 def test_a_request_that_came_while_we_were_down_is_served_until_it_expires() -> None:
-    week_old = {"created_at": NOW - 7 * 86_400}
-    assert isinstance(decide(**week_old, expires_at=NOW + 60), Terms)
-    assert isinstance(decide(**week_old, expires_at=NOW), Ignored)
-    assert isinstance(decide(**week_old), Ignored)
+    week_old = evolve(REQUEST, created_at=NOW - 7 * 86_400)
+    assert isinstance(decide(evolve(week_old, expires_at=NOW + 60)), Terms)
+    assert isinstance(decide(evolve(week_old, expires_at=NOW)), Ignored)
+    assert isinstance(decide(week_old), Ignored)
 
 
 @pytest.mark.parametrize(
