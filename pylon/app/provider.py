@@ -47,6 +47,7 @@ from pylon.services.worker import Worker
 
 MAIL_SIZE = 256
 PARTIALS_SIZE = 64
+LOOK_SECONDS = 0.05
 FIRST_PACE_SECONDS = 10.0  # what a job is taken to cost in time before the first is done
 SUBSCRIPTION = "jobs"
 
@@ -119,15 +120,18 @@ class _Provider:
         await self._start_ears()
 
     async def drain(self) -> None:
-        """Stop listening, and wait until nothing is being computed or published."""
+        """Stop listening, and wait until nothing is being computed, published or counted."""
         if self.announcer is not None:
             await self.announcer.end()
         await self.parts.pool.commands.send(Unsubscribe(SUBSCRIPTION))
         while await self._busy():
-            await self.jobs_changed.wait()
+            with trio.move_on_after(LOOK_SECONDS):  # nobody is told that an earning is counted
+                await self.jobs_changed.wait()
 
     async def _busy(self) -> bool:
-        return bool(await self.parts.store.jobs.open_in(("Working", "Finished")))
+        jobs = self.parts.store.jobs
+        in_hand = await jobs.open_in(("Working", "Finished"))
+        return bool(in_hand or await jobs.outbox(outbox.ACCOUNTANT, limit=1))
 
     async def _start_core(self) -> None:
         p = self.parts
