@@ -1,6 +1,5 @@
 """What relays say about themselves, over HTTP (NIP-11)."""
 
-from collections.abc import AsyncIterable
 from http import HTTPStatus
 
 import trio
@@ -25,24 +24,20 @@ async def fetch_relay_info(url: RelayUrl) -> RelayInfo | None:
     # A compressed body could be small on the wire and anything in memory.
     headers = {"Accept": relay_info.CONTENT_TYPE, "Accept-Encoding": "identity"}
     secure = url.startswith("wss:")
-    with trio.move_on_after(SECONDS):
+    body = bytearray()
+    with trio.move_on_after(SECONDS) as patience:
         try:
             async with (
                 httpx.AsyncClient(verify=secure, trust_env=False, timeout=SECONDS) as client,
                 client.stream("GET", http_form(url), headers=headers) as response,
             ):
-                if response.status_code == HTTPStatus.OK:
-                    return relay_info.read(await _capped(response.aiter_raw()))
+                if response.status_code != HTTPStatus.OK:
+                    return None
+                async for piece in response.aiter_raw():
+                    body += piece
+                    if len(body) > relay_info.MAX_SIZE:
+                        patience.cancel("too long")  # the next read ends it
+            return relay_info.read(bytes(body))
         except (httpx.HTTPError, httpx.InvalidURL, OSError, Malformed):
             return None
     return None
-
-
-async def _capped(pieces: AsyncIterable[bytes]) -> bytes:
-    """Join the pieces of a body; the first ones too many are enough to have it refused."""
-    body = bytearray()
-    async for piece in pieces:
-        body += piece
-        if len(body) > relay_info.MAX_SIZE:
-            break
-    return bytes(body)
