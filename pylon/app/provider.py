@@ -47,7 +47,6 @@ from pylon.services.worker import Worker
 
 MAIL_SIZE = 256
 PARTIALS_SIZE = 64
-LOOK_SECONDS = 0.05
 FIRST_PACE_SECONDS = 10.0  # what a job is taken to cost in time before the first is done
 SUBSCRIPTION = "jobs"
 
@@ -96,7 +95,7 @@ class _Provider:
         desks = (outbox.CASHIER, outbox.WORKER, outbox.PUBLISHER, outbox.ACCOUNTANT)
         self.hints = {desk: Hint() for desk in desks}
         self.deadlines_changed = Hint()
-        self.jobs_changed = Hint()
+        self.changed = Hint()  # in a job, or in what was earned: heard while draining
         self.backends_changed = Hint()
         self.healths: Cell[tuple[BackendHealth, ...]] = Cell(())
         self.pace = Cell(FIRST_PACE_SECONDS)
@@ -125,8 +124,7 @@ class _Provider:
             await self.announcer.end()
         await self.parts.pool.commands.send(Unsubscribe(SUBSCRIPTION))
         while await self._busy():
-            with trio.move_on_after(LOOK_SECONDS):  # nobody is told that an earning is counted
-                await self.jobs_changed.wait()
+            await self.changed.wait()
 
     async def _busy(self) -> bool:
         jobs = self.parts.store.jobs
@@ -144,7 +142,7 @@ class _Provider:
             p.clock,
             self.service,
             self.hints,
-            (self.deadlines_changed, self.jobs_changed),
+            (self.deadlines_changed, self.changed),
         )
         await self.actors.start("job processor", processor.run, owns=(self.mail_out,))
         deadlines: Deadlines[Mail] = Deadlines(
@@ -190,7 +188,12 @@ class _Provider:
             "publisher", publisher.run, owns=(publisher.mail, publisher.commands)
         )
         tracker = EarningsTracker(
-            jobs, p.store.earnings, p.wallet, p.clock, self.hints[outbox.ACCOUNTANT]
+            jobs,
+            p.store.earnings,
+            p.wallet,
+            p.clock,
+            self.hints[outbox.ACCOUNTANT],
+            self.changed,
         )
         await self.actors.start("earnings tracker", tracker.run)
 

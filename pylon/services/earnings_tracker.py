@@ -25,6 +25,7 @@ class EarningsTracker:
     wallet: Wallet
     clock: Clock
     hint: Hint
+    counted: Hint
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Count until cancelled."""
@@ -54,3 +55,4 @@ class EarningsTracker:
             at=int(self.clock.now()),
         )
         await self.earnings.credit(earning, done=(row.seq,))
+        self.counted.poke()

@@ -8,8 +8,9 @@ from trio.testing import MockClock
 
 from pylon.adapters.keys import LocalSigner
 from pylon.config import BudgetConfig, Config, PricingConfig, ProviderConfig
+from pylon.core.admission import CHAT_KIND
 from pylon.core.order_mail import OfferRefused, PartialHeard, StatusHeard
-from pylon.core.ordering import CHAT_KIND, Wish
+from pylon.core.ordering import Wish
 from pylon.errors import GenerationFailed
 from pylon.model.event import Draft
 from pylon.model.inference import Message
@@ -297,55 +298,6 @@ async def test_an_order_with_a_used_key_begins_nothing(autojump_clock: MockClock
         await trio.sleep(200)
         assert await shopper.home.order_state(again) is None
         assert len(seller.backend.prompts) == 1
-
-
-async def test_a_provider_that_stops_finishes_what_is_in_hand(autojump_clock: MockClock) -> None:
-    async with one_of_each(ScriptedBackend(seconds=5)) as (world, seller, shopper):
-        order = shopper.home.order(provider=seller.home.key)
-        await shopper.buyer.submit(order)
-        await shopper.reaches(order, Paid)
-        seller.stop.set()
-        await seller.stopped.wait()
-        assert isinstance(await seller.home.job(order), Settled)
-        assert await world.published(kinds=(31990,)) == []
-        late = shopper.home.order("too late", provider=seller.home.key)
-        assert isinstance(await shopper.buy(late), NotServed)
-        assert await seller.home.job(late) is None
-
-
-async def test_a_provider_that_stops_leaves_long_work_to_its_next_start(
-    autojump_clock: MockClock,
-) -> None:
-    async with open_world() as world, shopping(await funded(world)) as shopper:
-        home = node(world, SELLER)
-        order = shopper.home.order(provider=home.key)
-        async with selling(home, ScriptedBackend(("never",), seconds=1_000)) as seller:
-            await shopper.buyer.submit(order)
-            await shopper.reaches(order, Paid)
-            began = trio.current_time()
-            seller.stop.set()
-            await seller.stopped.wait()
-            assert trio.current_time() - began == home.config.node.grace_seconds
-        async with selling(home):
-            assert isinstance(await shopper.ends(order), Done)
-            await is_one_paid_job(world, home, shopper.home, order)
-
-
-async def test_what_is_sold_is_announced(autojump_clock: MockClock) -> None:
-    async with one_of_each() as (world, seller, _):
-        (announced,) = await world.published(kinds=(31990,))
-        assert announced.pubkey == seller.home.key
-        assert announced.tag_values("k") == ("5050", "5935")
-
-
-async def test_a_node_that_announces_nothing_still_sells(autojump_clock: MockClock) -> None:
-    quiet = Config(provider=ProviderConfig(announce=False))
-    async with one_of_each(seller=quiet) as (world, seller, shopper):
-        order = shopper.home.order(provider=seller.home.key)
-        assert isinstance(await shopper.buy(order), Done)
-        seller.stop.set()
-        await seller.stopped.wait()
-        assert await world.published(kinds=(31990, 5)) == []
 
 
 async def test_a_provider_that_takes_no_broadcasts_makes_no_offer(

@@ -10,8 +10,9 @@ from trio.testing import MockClock
 from pylon.adapters.keys import LocalSigner
 from pylon.adapters.memory.cursors import MemoryCursors
 from pylon.config import BackendsConfig, Config, ProviderConfig
+from pylon.core.admission import CHAT_KIND, TEXT_KIND
 from pylon.core.order_mail import OfferRefused, PartialHeard, StatusHeard
-from pylon.core.ordering import CHAT_KIND, TEXT_KIND, Wish
+from pylon.core.ordering import Wish
 from pylon.model.event import Draft, Event
 from pylon.model.job import Failed, FeedbackStatus, Refused, Settled
 from pylon.model.order import Cause, Chosen, Disputed, Done, NotServed, Paid, Published, Withdrawn
