@@ -20,9 +20,6 @@ class Recent(Generic[K, V]):
     def __contains__(self, key: K) -> bool:
         return key in self._values
 
-    def __len__(self) -> int:
-        return len(self._values)
-
     def get(self, key: K) -> V | None:
         """Return what was put in under `key`, if it is remembered."""
         return self._values.get(key)

@@ -6,12 +6,11 @@ wanted and what is not yet published survive `Lost`, and are asked and sent agai
 Time comes with `TimePassed`, about once a second, and everything here waits in the seconds of
 `relay_pulse`.
 
-NIP-42: the newest challenge counts, and is answered once something was refused for want of it, or
-where NIP-11 announces that something will be. What was refused is sent again after the relay's OK,
-never before, and not again for a refusal that authentication cannot lift.
+A challenge is answered once something was refused for want of it, or where NIP-11 announces that
+something will be. What was refused is sent again after the relay's OK, never before.
 """
 
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from attrs import evolve, field, frozen
 
@@ -34,7 +33,6 @@ from pylon.model.relays import (
     StoredSent,
     Subscribe,
     SubscriptionRefused,
-    Unsubscribe,
     Verdict,
 )
 from pylon.wire.frames import (
@@ -146,8 +144,17 @@ class HangUp:
     why: str
 
 
-Report: TypeAlias = PublishOutcome | StoredSent | CursorMoved | SubscriptionRefused
-Order: TypeAlias = Send | Hear | SignChallenge | Ping | HangUp | Report
+Order: TypeAlias = (
+    Send | Hear | SignChallenge | Ping | HangUp
+    | PublishOutcome | StoredSent | CursorMoved | SubscriptionRefused
+)  # fmt: skip
+
+
+_FINDINGS: Final[dict[Finding, tuple[Order, ...]]] = {
+    Finding.NOTHING: (),
+    Finding.PING: (Ping(),),
+    Finding.DEAD: (HangUp("no answer to a ping"),),
+}
 
 
 @frozen
@@ -205,19 +212,17 @@ def advance(session: Session, news: News) -> Step:
             return _signed(session, event)
         case Ponged():
             return Step(evolve(session, pulse=pulses.alive(session.pulse)))
-        case LimitsLearned(limits=limits):
-            return _flush(_wish_auth(evolve(session, limits=limits)))
+        case _:
+            return _flush(_wish_auth(evolve(session, limits=news.limits)))
 
 
 # Connections and commands
 
 
 def _opened(session: Session, fraction: float) -> Step:
-    session = _lost(session)
+    session = evolve(_lost(session), connected=True, fraction=fraction)
     asked, reports = subscriptions.ask_all(session.subscriptions, session.time)
-    pulse = pulses.alive(session.pulse)
-    session = evolve(session, connected=True, fraction=fraction, pulse=pulse, subscriptions=asked)
-    return _flush(Step(session, reports))
+    return _flush(Step(evolve(session, subscriptions=asked), reports))
 
 
 def _lost(session: Session) -> Session:
@@ -225,6 +230,7 @@ def _lost(session: Session) -> Session:
         session,
         connected=False,
         auth=Auth(),
+        pulse=pulses.alive(session.pulse),
         subscriptions=subscriptions.disconnected(session.subscriptions),
         publishing=publishing.disconnected(session.publishing),
     )
@@ -239,8 +245,8 @@ def _ordered(session: Session, command: RelayCommand, cursor: int | None) -> Ste
             reports: subscriptions.Reports = ()
             if session.connected:
                 state, reports = subscriptions.ask(state, command.name, session.time)
-        case Unsubscribe(name=name):
-            state, texts = subscriptions.unsubscribe(session.subscriptions, name)
+        case _:
+            state, texts = subscriptions.unsubscribe(session.subscriptions, command.name)
             reports = ()
     return _flush(Step(evolve(session, subscriptions=state), (*_send(texts), *reports)))
 
@@ -253,9 +259,6 @@ def _publish(session: Session, event: Event) -> Step:
         return Step(session, (refusal,))
     state, outcomes = publishing.enqueue(session.publishing, event.id, text)
     return _flush(Step(evolve(session, publishing=state), outcomes))
-
-
-# Frames
 
 
 def _frame(session: Session, frame: RelayFrame) -> Step:
@@ -275,7 +278,7 @@ def _frame(session: Session, frame: RelayFrame) -> Step:
         case Closed():
             return _closed(session, frame)
         case Challenge(challenge=challenge):
-            return _challenged(session, challenge)
+            return _wish_auth(evolve(session, auth=auths.challenged(session.auth, challenge)))
         case _:  # NOTICE is for people, and COUNT was never asked
             return Step(session)
 
@@ -316,13 +319,10 @@ def _closed(session: Session, frame: Closed) -> Step:
 # Authentication
 
 
-def _challenged(session: Session, challenge: str) -> Step:
-    return _wish_auth(evolve(session, auth=auths.challenged(session.auth, challenge)))
-
-
 def _wish_auth(session: Session, before: tuple[Order, ...] = ()) -> Step:
     """Ask for a signature where something waits for it, or will."""
-    if not session.connected or not (_has_locked(session) or session.limits.auth_required):
+    waiting = session.publishing.locked or subscriptions.has_locked(session.subscriptions)
+    if not session.connected or not (waiting or session.limits.auth_required):
         return Step(session, before)
     auth, challenge = auths.wish(session.auth, session.time)
     session = evolve(session, auth=auth)
@@ -330,8 +330,6 @@ def _wish_auth(session: Session, before: tuple[Order, ...] = ()) -> Step:
 
 
 def _signed(session: Session, event: Event) -> Step:
-    if not session.connected:
-        return Step(session)
     auth, texts = auths.signed(session.auth, event, session.time)
     return Step(evolve(session, auth=auth), _send(texts))
 
@@ -355,13 +353,6 @@ def _fail_locked(session: Session, reason: str) -> Step:
     return _flush(Step(session, (*reports, *outcomes)))
 
 
-def _has_locked(session: Session) -> bool:
-    return bool(session.publishing.locked) or subscriptions.has_locked(session.subscriptions)
-
-
-# Time
-
-
 def _time(session: Session, news: TimePassed) -> Step:
     pulse = pulses.passed(session.pulse, news.now, listening=news.listening)
     session = evolve(session, pulse=pulse)
@@ -375,14 +366,7 @@ def _time(session: Session, news: TimePassed) -> Step:
 
 def _check_pulse(session: Session, before: tuple[Order, ...]) -> Step:
     pulse, finding = pulses.examine(session.pulse)
-    session = evolve(session, pulse=pulse)
-    match finding:
-        case Finding.NOTHING:
-            return Step(session, before)
-        case Finding.PING:
-            return Step(session, (*before, Ping()))
-        case Finding.DEAD:
-            return Step(session, (*before, HangUp("no answer to a ping")))
+    return Step(evolve(session, pulse=pulse), (*before, *_FINDINGS[finding]))
 
 
 def _check_auth(step: Step) -> Step:
@@ -394,9 +378,6 @@ def _check_auth(step: Step) -> Step:
     session = evolve(session, auth=auths.settled(session.auth))
     failed = _fail_locked(session, f"{Prefix.AUTH_REQUIRED}: but no challenge came")
     return Step(failed.session, (*step.orders, *failed.orders))
-
-
-# Sending
 
 
 def _flush(step: Step) -> Step:

@@ -667,6 +667,20 @@ def test_auth_before_or_after_the_refusal_leads_to_the_same(challenge_first: boo
     assert submits(orders) == []  # only what was refused
 
 
+@pytest.mark.parametrize("granted", [True, False])
+def test_auth_concerns_only_what_was_refused_for_want_of_it(granted: bool) -> None:
+    desk = Desk().opened()
+    private, public = reqs(desk.order(Subscribe("dm", (Filter(kinds=(4,)), JOBS))))
+    desk.hears(Challenge("c"), Closed(private.subscription, "auth-required: x"))
+    desk.news(Signed(an_answer("c")))
+
+    orders = desk.hears(Ok(an_answer("c").id, accepted=granted))
+
+    assert [req.filters for req in reqs(orders)] == ([private.filters] if granted else [])
+    assert len(a(SubscriptionRefused, orders)) == (not granted)
+    assert heard(desk.hears(Found(public.subscription, an_event(1)))) == [an_event(1).id]
+
+
 def test_auth_is_demanded_again_after_each_reconnect() -> None:
     desk = Desk().opened()
     desk.order(Publish(an_event(1)))
@@ -794,6 +808,13 @@ def test_where_auth_is_announced_to_be_required_it_is_given_at_once() -> None:
     orders = desk.news(LimitsLearned(Limitation(auth_required=True)))
 
     assert orders == [SignChallenge("c")]
+
+
+def test_without_a_connection_no_signature_is_asked_for() -> None:
+    desk = Desk()
+
+    assert desk.news(LimitsLearned(Limitation(auth_required=True))) == []
+    assert desk.news(Signed(an_answer("c"))) == []
 
 
 # Liveness
