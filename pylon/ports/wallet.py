@@ -1,9 +1,12 @@
 """What services ask of a Lightning wallet."""
 
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Generator
+from contextlib import AbstractAsyncContextManager, contextmanager
 from typing import Protocol
 
+import trio
+
+from pylon.errors import WalletUnavailable
 from pylon.model.ids import PaymentHash, Preimage
 from pylon.model.money import Msat
 from pylon.model.wallet import (
@@ -13,6 +16,18 @@ from pylon.model.wallet import (
     PaymentResult,
     WalletInfo,
 )
+
+ANSWER_SECONDS = 30.0  # any wallet answers in, or is not there
+
+
+@contextmanager
+def answers_within(seconds: float = ANSWER_SECONDS) -> Generator[None, None, None]:
+    """Raise `WalletUnavailable` when a wallet takes longer; what it was asked may still happen."""
+    try:
+        with trio.fail_after(seconds):
+            yield
+    except trio.TooSlowError:
+        raise WalletUnavailable(f"the wallet does not answer for {seconds:g} s") from None
 
 
 class Wallet(Protocol):

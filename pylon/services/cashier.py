@@ -24,7 +24,7 @@ from pylon.model.wallet import InvoiceState
 from pylon.ports.channels import Hint
 from pylon.ports.outbox import OutboxReader, entry_of
 from pylon.ports.records import Records, Row
-from pylon.ports.wallet import Wallet
+from pylon.ports.wallet import Wallet, answers_within
 
 log = logging.getLogger(__name__)
 
@@ -67,12 +67,13 @@ class Cashier:
 
     async def _make(self, job: JobId, amount: Msat, expiry_seconds: int) -> News:
         try:
-            invoice = await self.wallet.make_invoice(
-                amount,
-                description=description(job),
-                expiry_seconds=expiry_seconds,
-                idempotency_key=job,
-            )
+            with answers_within():
+                invoice = await self.wallet.make_invoice(
+                    amount,
+                    description=description(job),
+                    expiry_seconds=expiry_seconds,
+                    idempotency_key=job,
+                )
         except (Misconfigured, BadInvoice) as exc:
             return InvoiceImpossible(str(exc))
         return InvoiceMade(invoice)
@@ -80,7 +81,8 @@ class Cashier:
     async def _cancel(self, payment_hash: PaymentHash) -> News:
         """Withdraw an invoice, unless it turns out to be paid; one of another wallet is beyond us."""
         try:
-            status = await self.wallet.cancel_invoice(payment_hash)
+            with answers_within():
+                status = await self.wallet.cancel_invoice(payment_hash)
         except Misconfigured as exc:
             log.warning("an invoice cannot be withdrawn: %s", exc)
             return InvoiceClosed(payment_hash)

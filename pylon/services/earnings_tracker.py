@@ -13,7 +13,7 @@ from pylon.ports.clock import Clock
 from pylon.ports.earnings import Earnings
 from pylon.ports.outbox import OutboxReader, entry_of
 from pylon.ports.records import Records, Row
-from pylon.ports.wallet import Wallet
+from pylon.ports.wallet import Wallet, answers_within
 
 
 @frozen
@@ -42,7 +42,8 @@ class EarningsTracker:
         entry = entry_of(row)
         if not isinstance(entry, Credit):
             return
-        status = await self.wallet.lookup(entry.payment_hash)
+        with answers_within():
+            status = await self.wallet.lookup(entry.payment_hash)
         if status is None or status.state is not InvoiceState.SETTLED:
             return  # the row stays, for `doctor` to find: paid without the wallet's word is a bug
         earning = Earning(

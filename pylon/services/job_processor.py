@@ -276,9 +276,10 @@ def _admitted(event: Event, request: JobRequest, terms: admission.Terms, now: in
 
 
 def _turned_away(event: Event, request: JobRequest, now: int) -> Job:
+    """Remember whom we refused, but not what they sent: strangers could fill the disk with it."""
     return Job(
         id=request.id,
-        request=event,
+        request=evolve(event, tags=(), content=""),
         prompt=Prompt(()),
         backend="",
         model="",

@@ -24,7 +24,7 @@ from pylon.model.wallet import PaymentFailed, PaymentInFlight, PaymentResult, Pa
 from pylon.ports.channels import Hint
 from pylon.ports.outbox import OutboxReader, entry_of
 from pylon.ports.records import Records, Row
-from pylon.ports.wallet import Wallet
+from pylon.ports.wallet import Wallet, answers_within
 
 PAY_SECONDS = 30.0  # after this the payment is looked up instead of waited for
 
@@ -61,7 +61,10 @@ class Payer:
 
     async def _pay(self, bolt11: str, payment_hash: PaymentHash, max_fee: Msat) -> News:
         try:
-            result = await self.wallet.pay(bolt11, max_fee=max_fee, deadline_seconds=PAY_SECONDS)
+            with answers_within(2 * PAY_SECONDS):
+                result = await self.wallet.pay(
+                    bolt11, max_fee=max_fee, deadline_seconds=PAY_SECONDS
+                )
         except WalletUnavailable:
             return PaymentUncertain(payment_hash)
         except BadInvoice as exc:
@@ -70,7 +73,8 @@ class Payer:
 
     async def _look_up(self, payment_hash: PaymentHash) -> News:
         try:
-            result = await self.wallet.payment(payment_hash)
+            with answers_within():
+                result = await self.wallet.payment(payment_hash)
         except WalletUnavailable:
             return PaymentUncertain(payment_hash)
         if result is None:

@@ -10,8 +10,7 @@ from pylon.adapters.lightning.ledger.faults import Fault, FaultKind
 from pylon.config import BuyerConfig, Config
 from pylon.core.order_mail import OfferRefused
 from pylon.core.ordering import Wish
-from pylon.errors import Misconfigured, WalletUnavailable
-from pylon.model.job import Cancelled, Expired, Failed, Settled
+from pylon.model.job import Cancelled, Expired, Failed
 from pylon.model.money import Msat, Network, from_sats
 from pylon.model.order import (
     Cause,
@@ -24,7 +23,6 @@ from pylon.model.order import (
     Unknown,
 )
 from pylon.model.wallet import PaymentSettled
-from pylon.wire.bolt11 import decode
 from tests.market.backend import ScriptedBackend
 from tests.market.nodes import (
     FUNDS,
@@ -185,78 +183,6 @@ async def test_a_second_offer_for_a_paid_job_is_not_paid(autojump_clock: MockClo
         assert await seller.home.ledger.balance() == 12_000
 
 
-async def test_a_payment_that_settles_after_its_call_has_timed_out_is_found(
-    autojump_clock: MockClock,
-) -> None:
-    async with one_of_each() as (world, seller, shopper):
-        await shopper.home.ledger.inject(Fault(FaultKind.STUCK, times=1))
-        order = shopper.home.order(provider=seller.home.key)
-        await shopper.buyer.submit(order)
-        await shopper.reaches(order, Unknown)
-        await trio.sleep(20)
-        assert isinstance(await shopper.home.order_state(order), Unknown)
-        await shopper.home.ledger.clear_faults()
-        assert isinstance(await shopper.ends(order), Done)
-        await is_one_paid_job(world, seller.home, shopper.home, order)
-
-
-async def test_a_payment_whose_answer_was_lost_is_not_paid_again(autojump_clock: MockClock) -> None:
-    async with one_of_each() as (world, seller, shopper):
-        await shopper.home.ledger.inject(Fault(FaultKind.LOSE_PAYMENT, times=1))
-        order = shopper.home.order(provider=seller.home.key)
-        assert isinstance(await shopper.buy(order), Done)
-        assert "Unknown" in shopper.states(order)
-        await is_one_paid_job(world, seller.home, shopper.home, order)
-
-
-async def test_a_wallet_that_does_not_answer_is_asked_until_it_does(
-    autojump_clock: MockClock,
-) -> None:
-    async with open_world() as world, selling(node(world, SELLER)) as seller:
-        home = await funded(world)
-        home.wallet = wallet = Trouble(home.wallet)
-        wallet.fail("payment", *[WalletUnavailable("away")] * 5)
-        await home.ledger.inject(Fault(FaultKind.LOSE_PAYMENT, times=1))
-        async with shopping(home) as shopper:
-            order = home.order(provider=seller.home.key)
-            assert isinstance(await shopper.buy(order), Done)
-            assert (wallet.calls.count("pay"), wallet.calls.count("payment")) == (1, 6)
-            await is_one_paid_job(world, seller.home, home, order)
-
-
-async def test_a_payment_that_never_reached_the_wallet_is_given_up(
-    autojump_clock: MockClock,
-) -> None:
-    async with open_world() as world, selling(node(world, SELLER)) as seller:
-        home = await funded(world)
-        home.wallet = wallet = Trouble(home.wallet)
-        wallet.fail("pay", WalletUnavailable("away"))
-        async with shopping(home) as shopper:
-            end = await shopper.buy(home.order(provider=seller.home.key))
-            assert isinstance(end, NotServed)
-            assert "the wallet never began the payment" in end.reason
-            await home.no_rows()
-            assert await home.store.budget.committed() == 0
-
-
-async def test_a_success_without_its_proof_is_not_believed(autojump_clock: MockClock) -> None:
-    class Liar(Trouble):
-        async def pay(self, bolt11: str, **_: Any) -> PaymentSettled:
-            await trio.lowlevel.checkpoint()
-            hash_ = decode(bolt11).payment_hash
-            return PaymentSettled(hash_, "00" * 32, Msat(12_000), Msat(0))  # type: ignore[arg-type]  # no such preimage
-
-    async with open_world() as world, selling(node(world, SELLER)) as seller:
-        home = await funded(world)
-        home.wallet = Liar(home.wallet)
-        async with shopping(home) as shopper:
-            order = home.order(provider=seller.home.key)
-            await shopper.buyer.submit(order)
-            await shopper.reaches(order, Unknown)
-            assert isinstance(await shopper.ends(order), NotServed)
-            assert "Paid" not in shopper.states(order)
-
-
 async def test_a_definite_failure_releases_the_budget(autojump_clock: MockClock) -> None:
     async with one_of_each() as (_, seller, shopper):
         await shopper.home.ledger.inject(Fault(FaultKind.FAIL, reason="no liquidity", times=1))
@@ -316,25 +242,6 @@ async def test_the_same_request_over_three_relays_is_one_job(autojump_clock: Moc
                 if event.tag("status") == "payment-required"
             ]
             assert len(offers) == 1
-
-
-async def test_a_wallet_that_tells_twice_is_believed_once(autojump_clock: MockClock) -> None:
-    async with one_of_each() as (world, seller, shopper):
-        await seller.home.ledger.inject(Fault(FaultKind.DUPLICATE))
-        order = shopper.home.order(provider=seller.home.key)
-        assert isinstance(await shopper.buy(order), Done)
-        await is_one_paid_job(world, seller.home, shopper.home, order)
-        assert len(seller.backend.prompts) == 1
-
-
-async def test_an_invoice_whose_making_was_not_heard_of_is_made_once(
-    autojump_clock: MockClock,
-) -> None:
-    async with one_of_each() as (world, seller, shopper):
-        await seller.home.ledger.inject(Fault(FaultKind.LOSE_INVOICE, times=1))
-        order = shopper.home.order(provider=seller.home.key)
-        assert isinstance(await shopper.buy(order), Done)
-        await is_one_paid_job(world, seller.home, shopper.home, order)
 
 
 async def test_an_offer_that_is_never_paid_expires_and_cannot_be_paid_then(
@@ -397,51 +304,6 @@ async def test_a_late_payment_after_expiry_is_owed_back(autojump_clock: MockCloc
             assert failed.reason == "paid after the offer had expired"
             assert failed.owed == 12_000
             assert seller.backend.prompts == []
-
-
-async def test_a_wallet_without_the_invoice_does_not_keep_the_node_from_its_work(
-    autojump_clock: MockClock,
-) -> None:
-    async with open_world() as world, shopping(await funded(world)) as shopper:
-        home = node(world, SELLER)
-        home.wallet = wallet = Trouble(home.wallet)
-        wallet.fail("cancel_invoice", Misconfigured("is it the right ledger?"))
-        async with selling(home):
-            order = home_order = shopper.home.order(Wish("2+2?", provider=home.key))
-            await shopper.buyer.submit(order)
-            await shopper.reaches(order, Chosen)
-            await shopper.buyer.cancel(order.id)
-            await job_becomes(home, home_order, Cancelled)
-            await home.no_rows()
-            assert isinstance(await shopper.buy(shopper.home.order(provider=home.key)), Done)
-
-
-async def test_a_wallet_that_makes_no_invoice_fails_the_job(autojump_clock: MockClock) -> None:
-    async with open_world() as world, shopping(await funded(world)) as shopper:
-        home = node(world, SELLER)
-        home.wallet = wallet = Trouble(home.wallet)
-        wallet.fail("make_invoice", Misconfigured("no inbound liquidity"))
-        async with selling(home):
-            end = await shopper.buy(shopper.home.order(provider=home.key))
-            assert isinstance(end, NotServed)
-            assert "no inbound liquidity" in end.reason
-
-
-async def test_a_payment_is_only_credited_on_the_wallets_word(autojump_clock: MockClock) -> None:
-    class Forgetful(Trouble):
-        async def lookup(self, _: Any) -> None:
-            await trio.lowlevel.checkpoint()
-
-    async with open_world() as world, shopping(await funded(world)) as shopper:
-        home = node(world, SELLER)
-        home.wallet = Forgetful(home.wallet)
-        async with selling(home):
-            order = shopper.home.order(provider=home.key)
-            assert isinstance(await shopper.buy(order), Done)
-            await job_becomes(home, order, Settled)
-            await trio.sleep(60)
-            assert (await home.store.earnings.total()).jobs == 0
-            assert [r.kind for r in await home.store.jobs.outbox("accountant")] == ["Credit"]
 
 
 async def test_an_answer_that_overtakes_the_wallets_word_is_kept(autojump_clock: MockClock) -> None:
