@@ -57,6 +57,8 @@ class Line:
         if self._site.relay.silent or self._site.half_open:
             await trio.sleep_forever()
         await trio.lowlevel.checkpoint()
+        while self.waiting():  # noqa: ASYNC110 - the pong comes behind what has not been read
+            await trio.sleep(0.1)
 
     def bring(self) -> None:
         """Bring over what the relay has said."""

@@ -8,6 +8,7 @@ from attrs import define, evolve, field
 from trio.testing import MockClock
 
 from pylon.adapters.memory.cursors import MemoryCursors
+from pylon.app.relays import CHANNEL_SIZE
 from pylon.errors import StoreBusy
 from pylon.model.event import Event
 from pylon.model.filter import Filter
@@ -229,6 +230,25 @@ async def test_caught_up_is_not_told_while_no_relay_is_reachable(autojump_clock:
         net.sites[0].down = False
 
         assert await catch_up(pool) == []
+
+
+async def test_caught_up_with_what_was_asked_before_is_not_caught_up_with_what_is_asked_now(
+    autojump_clock: MockClock,
+) -> None:
+    jobs = [a_job(str(number)) for number in range(3 * CHANNEL_SIZE)]
+    net = a_net()
+    site = net.sites[0]
+    site.store(*jobs)
+    async with net.open_pool() as pool:
+        await pool.commands.send(WANT)
+        await trio.sleep(1)  # word of the last stored event waits behind what nobody takes
+        site.relay.silent = True
+        await pool.commands.send(evolve(WANT, filters=(evolve(JOBS, since=NOW - 30),)))
+        await trio.sleep(1)
+        asked = trio.current_time()
+
+        assert len(await catch_up(pool)) == len(jobs)
+        assert trio.current_time() - asked > 20
 
 
 async def test_a_subscription_that_a_relay_will_not_serve_holds_nobody_up_and_is_shown(
