@@ -139,13 +139,10 @@ class _Server:
         except (RemoteProtocolError, h11.ProtocolError, UnicodeError) as error:
             raise _Refused.by(error) from error
         await stream.send_all(accepted)
-        assert websocket.connection is not None  # noqa: S101 - accepted, so it is there
-        return WebSocketStream(
-            stream,
-            websocket.connection,
-            limit=self._limits.message_bytes,
-            early=head.rest(),
-        )
+        frames = websocket.connection
+        assert frames is not None  # noqa: S101 - accepted, so it is there
+        frames.receive_data(head.rest())
+        return WebSocketStream(stream, frames, peer="client", limit=self._limits.message_bytes)
 
     async def _converse(self, wire: WebSocketStream) -> None:
         code, reason = CloseCode.GOING_AWAY, "the server is closing"

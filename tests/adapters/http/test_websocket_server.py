@@ -234,7 +234,7 @@ async def test_a_client_that_closes_gets_its_close_back_after_its_messages_count
         assert server.ends == []
         await until_end(client.stream)
         assert server.heard == [["last"]]
-        assert server.ends == ["closed (1000) done"]
+        assert server.ends == ["closed (1000) 'done'"]
 
 
 async def test_a_client_that_vanishes_is_a_lost_relay_to_the_handler() -> None:
@@ -243,7 +243,7 @@ async def test_a_client_that_vanishes_is_a_lost_relay_to_the_handler() -> None:
             pass
         while not server.ends:
             await trio.testing.wait_all_tasks_blocked()
-        assert server.ends == ["the client left"]
+        assert server.ends == ["it hung up"]
 
 
 def masked(opcode: int, payload: bytes, *, fin: bool = True) -> bytes:
