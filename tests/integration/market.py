@@ -11,10 +11,11 @@ import socket
 import subprocess
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
+import apsw
 import msgspec
 import trio
 from attrs import define, evolve, field, frozen
@@ -247,10 +248,11 @@ class Market:
 
     async def ordered(self, state: str, home: str = BUYER) -> Any:
         """Return the latest order of a home, once it is in a state."""
-        while True:
-            orders = await self.ok(home, "job", "list")
-            if orders and orders[0]["state"] == state:
-                return orders[0]
+        sql = "SELECT lower(phase) FROM orders ORDER BY n DESC LIMIT 1"
+        while rows(self.home(home) / "pylon.db", sql) != [(state,)]:  # noqa: ASYNC110 - another process
+            await trio.sleep(0.02)
+        (order, *_) = await self.ok(home, "job", "list")
+        return order
 
     async def paid(self, home: str = BUYER) -> list[Any]:
         """Return what a home has paid for, whatever came of it."""
@@ -319,6 +321,19 @@ def _run(environ: Mapping[str, str], *tokens: str) -> None:
         capture_output=True,
         check=True,
     )
+
+
+def rows(database: Path, sql: str) -> list[tuple[Any, ...]]:
+    """Look into a database, which may not be there yet."""
+    try:
+        db = apsw.Connection(str(database), flags=apsw.SQLITE_OPEN_READONLY)
+    except apsw.CantOpenError:
+        return []
+    with closing(db):
+        try:
+            return db.execute(sql).fetchall()
+        except (apsw.SQLError, apsw.BusyError):  # it is being made
+            return []
 
 
 def free_port() -> int:
