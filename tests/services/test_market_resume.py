@@ -4,12 +4,12 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from pylon.app import ordering
+from pylon.app import buyer, ordering
 from pylon.app.ordering import Desk
 from pylon.core.order_mail import OrderChanged
 from pylon.core.ordering import Wish
 from pylon.errors import Misconfigured
-from pylon.model.job import Cancelled
+from pylon.model.job import Cancelled, Settled
 from pylon.model.order import Chosen, Disputed, Done, NotServed, Order, Paid, Published, Withdrawn
 from pylon.ports.records import Change
 from tests.adapters.stores import samples
@@ -216,3 +216,31 @@ async def test_a_beginning_that_several_orders_share_is_refused() -> None:
     with pytest.raises(Misconfigured, match="begins the ids of 2 jobs"):
         await ordering.find_order(store, "0000")
     assert (await ordering.find_order(store, samples.job_id(2))).id == samples.job_id(2)
+
+
+async def test_a_watcher_that_does_not_keep_up_keeps_nobody_from_buying(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(buyer, "PROGRESS_SIZE", 1)
+    async with open_world() as world, selling(node(world, SELLER)) as seller:
+        home = await funded(world)
+        order = home.order(provider=seller.home.key)
+        async with shopping(home, listens=False) as shopper:
+            await shopper.buyer.submit(order)
+            await job_becomes(seller.home, order, Settled)
+            await is_one_paid_job(world, seller.home, home, order)
+            assert isinstance(await shopper.buyer.progress.receive(), OrderChanged)
+
+
+async def test_an_order_that_was_never_begun_has_no_answer_and_cannot_be_called_off(
+    autojump_clock: MockClock,
+) -> None:
+    async with one_of_each(ScriptedBackend(seconds=5)) as (_, seller, shopper):
+        never = shopper.home.order("never")
+        await shopper.buyer.cancel(never.id)
+        order = shopper.home.order(provider=seller.home.key)
+        await shopper.buyer.submit(order)
+        await shopper.reaches(order, Published)
+        assert await shopper.home.result_text(order) is None
+        assert isinstance(await shopper.ends(order), Done)
+        assert await shopper.home.order_state(never) is None
