@@ -16,7 +16,7 @@ from pylon.core.admission import CHAT_KIND
 from pylon.core.order_machine import is_final
 from pylon.core.order_mail import OrderChanged
 from pylon.core.ordering import Wish, draft_request, make_order
-from pylon.core.outbox import PUBLISHER
+from pylon.core.outbox import PUBLISHER, TREASURER
 from pylon.errors import Misconfigured
 from pylon.model.event import Event
 from pylon.model.ids import EventId, JobId
@@ -28,6 +28,7 @@ from pylon.ports.records import Record
 from pylon.wire import jobs
 
 LATE_SECONDS = 5.0  # how long after its deadline an order may take to end
+LAST_WORD_SECONDS = 1.0  # how long a relay may take to take it
 LOOK_SECONDS = 0.05  # how often the store is asked whether another process has changed it
 SALT_BYTES = 8
 SHORTEST_PREFIX = 4
@@ -66,7 +67,16 @@ async def open_desk(
             since=since,
         ) as buyer,
     ):
+        for ended in await _unbalanced(store):
+            await buyer.resume(ended)
         yield Desk(buyer, store, opened.clock)
+
+
+async def _unbalanced(store: Store) -> list[JobId]:
+    """Return the orders that a crash kept from giving back, or booking, what was reserved."""
+    rows = await store.orders.outbox(TREASURER)
+    records = await store.orders.load([row.subject for row in rows])
+    return [record.id for record in records.values() if is_final(record.state)]
 
 
 def prepare(opened: Opened, wish: Wish) -> Order:
@@ -152,6 +162,14 @@ async def wait_for_other(desk: Desk, job: JobId) -> OrderState:
         await desk.clock.sleep_until(desk.now() + LOOK_SECONDS)
 
 
+async def wind_up(desk: Desk, job: JobId) -> None:
+    """See an order's last acts done, so that nothing stays reserved and providers know its end."""
+    for outbox_of, seconds in ((TREASURER, LATE_SECONDS), (PUBLISHER, LAST_WORD_SECONDS)):
+        with trio.move_on_after(seconds):
+            while await desk.store.orders.outbox(outbox_of, subject=job):
+                await desk.clock.sleep_until(desk.now() + LOOK_SECONDS)
+
+
 async def cancelled(desk: Desk, job: JobId) -> OrderState:
     """Call an order off and see the word of it off to a relay; return how the order stands then."""
     await desk.buyer.resume(job)
@@ -160,7 +178,5 @@ async def cancelled(desk: Desk, job: JobId) -> OrderState:
         async for item in desk.buyer.progress:
             if item.order_id == job and isinstance(item, OrderChanged):
                 break
-    with trio.move_on_after(LATE_SECONDS):
-        while await desk.store.orders.outbox(PUBLISHER, subject=job):
-            await desk.clock.sleep_until(desk.now() + LOOK_SECONDS)
+    await wind_up(desk, job)
     return (await desk.store.orders.load([job]))[job].state

@@ -11,7 +11,7 @@ from pylon.cli import order_view
 from pylon.cli.context import AsJson, Context, InContext
 from pylon.cli.exit_codes import ExitCode
 from pylon.cli.following import Follower, follow, wants_pieces
-from pylon.cli.output import data, emit, is_interactive, say, stream, table
+from pylon.cli.output import data, emit, flush, is_interactive, say, stream, table
 from pylon.errors import Malformed, Misconfigured
 
 if TYPE_CHECKING:
@@ -248,9 +248,13 @@ async def _submit(opened: "Opened", wish: "Wish", key: str | None, json: bool) -
 
 
 async def _finish(opened: "Opened", desk: "Desk", order: "Order", json: bool) -> int:
+    from pylon.app.ordering import wind_up
+
     follower = Follower(order, show_pieces=wants_pieces(json), quiet=json)
     state = await follow(desk, follower)
     await _show(opened, desk.store, order, state, json=json, shown=follower.pieces)
+    flush()
+    await wind_up(desk, order.id)
     return order_view.exit_code(state)
 
 

@@ -16,6 +16,7 @@ from tests.integration.market import (
     ANSWER,
     BUYER,
     HELD,
+    OTHER,
     PYLON,
     SELLER,
     Market,
@@ -176,3 +177,17 @@ async def test_killing_both_sides_at_any_time_again_and_again_changes_nothing(
     await market.serve()
     assert (await (await start_buying(market)).end()).status == 0
     await check_one_of_everything(market)
+
+
+async def test_what_a_killed_buyer_had_reserved_is_given_back_by_the_next_one(
+    market: Market,
+) -> None:
+    standings = "SELECT standing FROM budget"
+    await market.serve()
+    submit = ("job", "submit", "What is 2+2?", "--auto-pay")
+    ended = crashing("after", phase("orders", "NotServed"))
+    killed = await market.start(OTHER, *submit, program=ended)  # it has no money
+    assert (await killed.end()).status == KILLED
+    assert rows(market.home(OTHER) / STORE, standings) == [("reserved",)]
+    await market.pylon(OTHER, *submit)
+    assert rows(market.home(OTHER) / STORE, standings) == [("released",)] * 2

@@ -3,7 +3,16 @@
 from functools import partial
 
 from pylon.model.filter import Filter
-from tests.integration.market import ANSWER, BUYER, OTHER, REFUSED, Market, published, together
+from tests.integration.market import (
+    ANSWER,
+    BUYER,
+    OTHER,
+    REFUSED,
+    Market,
+    published,
+    rows,
+    together,
+)
 
 QUESTION = "What is 2+2?"
 
@@ -18,6 +27,7 @@ async def test_without_funds_the_status_is_5(market: Market) -> None:
     await market.serve()
     ended = await market.pylon(OTHER, "job", "submit", QUESTION, "--auto-pay", "--json")
     assert (ended.status, ended.json["state"]) == (5, "not-served")
+    assert rows(market.home(OTHER) / "pylon.db", "SELECT standing FROM budget") == [("released",)]
     assert await market.faults() == []
 
 
@@ -40,6 +50,8 @@ async def test_without_a_provider_the_status_is_7(market: Market) -> None:
     await market.serve_relay()
     ended = await market.submit(QUESTION, "--timeout", "2")
     assert (ended.status, ended.json["state"]) == (7, "not-served")
+    (called_off,) = await published(market.relay_url, Filter(kinds=(5,)))
+    assert called_off.tag_values("e") == (ended.json["id"],)
     assert await market.paid() == []
 
 
