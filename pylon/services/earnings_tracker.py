@@ -18,7 +18,10 @@ from pylon.ports.wallet import Wallet, answers_within
 
 @frozen
 class EarningsTracker:
-    """Carry out `Credit`: look the payment up in the wallet, then count it once."""
+    """Carry out `Credit`: look the payment up in the wallet, then count it once.
+
+    Several are under way at once, so that the store commits them together.
+    """
 
     records: Records[Job, JobState]
     earnings: Earnings
@@ -34,8 +37,9 @@ class EarningsTracker:
         while True:
             rows = await reader.take()
             jobs = await self.records.load([row.subject for row in rows])
-            for row in rows:
-                await self._credit(row, jobs[row.subject].facts)
+            async with trio.open_nursery() as nursery:
+                for row in rows:
+                    nursery.start_soon(self._credit, row, jobs[row.subject].facts)
             await self.hint.wait()
 
     async def _credit(self, row: Row, job: Job) -> None:

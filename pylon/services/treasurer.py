@@ -1,6 +1,7 @@
 """The actor that keeps the budget: it reserves before a payment and settles after."""
 
-from collections.abc import Container
+from collections import defaultdict
+from collections.abc import Container, Sequence
 
 import trio
 from attrs import frozen
@@ -19,7 +20,10 @@ from pylon.ports.records import Records, Row
 
 @frozen
 class Treasurer:
-    """Carry out `Reserve`, `Spend` and `Release`, in the order they were asked for."""
+    """Carry out `Reserve`, `Spend` and `Release`: those of one order one after the other.
+
+    Those of several orders are under way at once, so that the store commits them together.
+    """
 
     records: Records[Order, OrderState]
     mine: Container[JobId]
@@ -34,9 +38,17 @@ class Treasurer:
         reader = OutboxReader(self.records, TREASURER, self.mine)
         task_status.started()
         while True:
+            orders = defaultdict[JobId, list[Row]](list)
             for row in await reader.take():
-                await self._serve(row)
+                orders[row.subject].append(row)
+            async with trio.open_nursery() as nursery:
+                for rows in orders.values():
+                    nursery.start_soon(self._serve_order, rows)
             await self.hint.wait()
+
+    async def _serve_order(self, rows: Sequence[Row]) -> None:
+        for row in rows:
+            await self._serve(row)
 
     async def _serve(self, row: Row) -> None:
         now = int(self.clock.now())
