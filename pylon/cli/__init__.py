@@ -9,10 +9,12 @@ from typing import Annotated
 from cyclopts import App, CycloptsError, Group, Parameter
 
 from pylon import __version__
-from pylon.cli.commands import COMMANDS, register
+from pylon.cli.commands import COMMANDS, OPTIONS, register
 from pylon.cli.context import Context
 from pylon.cli.exit_codes import ExitCode, exit_code_of
-from pylon.cli.output import ReaderGone, clean, flush, say
+from pylon.cli.help_page import HelpPage
+from pylon.cli.output import OutputLost, ReaderGone, clean, flush, say
+from pylon.cli.usage import explain
 from pylon.errors import PylonError
 
 _HELP = """\
@@ -26,28 +28,35 @@ $ pylon job submit "What is 2+2?"   buy one
 
 Exit status: 0 done, 1 failed, 2 usage or configuration, 3 daemon down,
 4 network, 5 funds, 6 over budget, 7 timeout, 8 provider failure,
-9 payment unknown, 130 interrupted.
+9 payment unknown, 130 interrupted. `pylon COMMAND --help` explains a command.
 """
 
 
 def _worth_telling(default: object) -> str | None:
     """Show a default in the help unless it is a switch's, or empty."""
-    return None if isinstance(default, bool) or default in ((), "") else str(default)
+    return None if isinstance(default, bool) or default in (None, (), "") else str(default)
 
+
+_GLOBAL_OPTIONS = Group("Global options", sort_key=9)
 
 app = App(
     name="pylon",
     help=_HELP,
     help_format="plaintext",
+    help_formatter=HelpPage(),
     version=__version__,
     default_parameter=Parameter(
         negative_bool=(), negative_iterable=(), show_default=_worth_telling
     ),
-    group_parameters=Group("Options", sort_key=7),
+    group_parameters=OPTIONS,
+    group_arguments=OPTIONS,
     group_commands=Group("Commands", sort_key=8),
 )
-app.meta.group_parameters = Group("Global options", sort_key=9)
+app.meta.group_parameters = _GLOBAL_OPTIONS
+app.meta.default_parameter = app.default_parameter
 register(app)
+for flag, meaning in (("--help", "Explain a command."), ("--version", "Show the version.")):
+    app[flag].group, app[flag].help = _GLOBAL_OPTIONS, meaning
 
 
 @app.meta.default
@@ -87,7 +96,7 @@ def run(tokens: Sequence[str]) -> int:
         status = _dispatch(tokens)
         flush()
     except CycloptsError as exc:
-        say(f"pylon: {_one_line(exc)}", style="red")
+        say(f"pylon: {_one_line(explain(exc))}", style="red")
         return ExitCode.USAGE
     except (PylonError, ReaderGone, KeyboardInterrupt, BaseExceptionGroup) as exc:
         return _explain(exc)
@@ -116,12 +125,13 @@ def _explain(error: BaseException) -> int:
     for leaf in leaves:
         if not isinstance(leaf, PylonError | ReaderGone):
             raise error
-    if any(isinstance(leaf, ReaderGone) for leaf in leaves):
+    if any(isinstance(leaf, ReaderGone | OutputLost) for leaf in leaves):
         # Python flushes stdout once more on its way out; let that find nobody quietly.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if any(isinstance(leaf, ReaderGone) for leaf in leaves):
         return ExitCode.READER_GONE
     first = next(leaf for leaf in leaves if isinstance(leaf, PylonError))
-    say(f"pylon: {_one_line(first)}", style="red")
+    say(f"pylon: {_one_line(str(first))}", style="red")
     return exit_code_of(first)
 
 
@@ -133,5 +143,5 @@ def _leaves(error: BaseException) -> Iterator[BaseException]:
         yield error
 
 
-def _one_line(error: Exception) -> str:
-    return " ".join(clean(str(error)).split())
+def _one_line(text: str) -> str:
+    return " ".join(clean(text).split())

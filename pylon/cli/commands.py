@@ -3,10 +3,11 @@
 from attrs import frozen
 from cyclopts import App, Group
 
-SELLING, BUYING, WALLET, RELAYS, MODELS, NODE = (
+MARKET, NODE, MODELS = (
     Group(name, sort_key=place)
-    for place, name in enumerate(("Selling", "Buying", "Wallet", "Relays", "Models", "Node"))
+    for place, name in enumerate(("Sell and buy", "This node", "Models and relays"))
 )
+OPTIONS = Group("Options", sort_key=7)
 
 
 @frozen
@@ -21,23 +22,23 @@ class Command:
 
 
 COMMANDS = (
-    Command("demo", "pylon.cli.demo:demo", "One paid job on this machine, start to end.", NODE),
-    Command("run", "pylon.cli.running:run", "Sell answers in the foreground.", SELLING),
-    Command("start", "pylon.cli.running:start", "The same, in the words of other tools.", SELLING),
-    Command("earnings", "pylon.cli.earnings:earnings", "Show what was earned.", SELLING),
+    Command("demo", "pylon.cli.demo:demo", "One paid job on this machine, start to end.", MARKET),
+    Command("run", "pylon.cli.running:run", "Sell answers in the foreground.", MARKET),
+    Command("start", "pylon.cli.running:start", "The same, in the words of other tools.", MARKET),
+    Command("earnings", "pylon.cli.earnings:earnings", "Show what was earned.", MARKET),
     Command(
         "job",
         "pylon.cli.job:app",
         'Ask, pay, receive.\n\n$ pylon job submit "What is 2+2?" --auto-pay\n$ pylon job list',
-        BUYING,
+        MARKET,
     ),
-    Command("relay", "pylon.cli.relay:relay", "Serve a small Nostr relay.", RELAYS),
+    Command("relay", "pylon.cli.relay:relay", "Serve a small Nostr relay.", MODELS),
     Command("init", "pylon.cli.init:init", "Make or import this node's identity.", NODE),
     Command(
         "wallet",
         "pylon.cli.wallet:app",
         "Fund it, get paid, pay, look back.\n\n$ pylon wallet fund\n$ pylon wallet balance",
-        WALLET,
+        NODE,
     ),
     Command("whoami", "pylon.cli.whoami:whoami", "Show who this node is.", NODE),
     Command(
@@ -56,6 +57,11 @@ COMMANDS = (
     Command("completion", "pylon.cli.completion:completion", "Complete commands with Tab.", NODE),
     Command("version", "pylon.cli.version:version", "Show the version.", NODE),
 )
+
+
+def subcommands(name: str) -> App:
+    """Make a command that has commands of its own."""
+    return App(name=name, group_parameters=OPTIONS, group_arguments=OPTIONS)
 
 
 def register(app: App) -> None:

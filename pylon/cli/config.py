@@ -1,11 +1,10 @@
 """`pylon config`."""
 
-from cyclopts import App
-
+from pylon.cli.commands import subcommands
 from pylon.cli.context import AsJson, InContext
 from pylon.cli.output import data, emit
 
-app = App(name="config")
+app = subcommands("config")
 
 
 @app.command

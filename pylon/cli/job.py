@@ -5,9 +5,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 
 from pylon.cli import order_view
+from pylon.cli.commands import subcommands
 from pylon.cli.context import AsJson, Context, InContext
 from pylon.cli.exit_codes import ExitCode
 from pylon.cli.following import Follower, follow, wants_pieces
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from pylon.model.ids import JobId, PublicKey
     from pylon.model.order import Order, OrderState
 
-app = App(name="job")
+app = subcommands("job")
 
 MAX_PROMPT_BYTES = 1_000_000
 

@@ -1,13 +1,12 @@
 """`pylon model`."""
 
-from cyclopts import App
-
+from pylon.cli.commands import subcommands
 from pylon.cli.context import AsJson, InContext
 from pylon.cli.output import byte_progress, emit, say, table
 
 MEGABYTE = 1_000_000
 
-app = App(name="model")
+app = subcommands("model")
 
 
 @app.command

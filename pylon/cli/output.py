@@ -7,12 +7,15 @@ a terminal, and NO_COLOR turns it off. rich is imported when something is drawn 
 import getpass
 import json
 import os
+import shutil
 import sys
+import textwrap
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TextIO
 
-from pylon.errors import Misconfigured
+from pylon.errors import Misconfigured, PylonError
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -28,6 +31,10 @@ class ReaderGone(Exception):
     """Whoever read our output has closed it: `pylon … | head`."""
 
 
+class OutputLost(PylonError):
+    """What was to be printed could not be: a full disk behind `>`, for example."""
+
+
 def clean(text: str) -> str:
     r"""Make text from outside safe to show: no control character reaches the terminal.
 
@@ -36,12 +43,40 @@ def clean(text: str) -> str:
     return text.translate(_UNSAFE)
 
 
-def say(text: str, *, style: str = "") -> None:
-    """Tell a person something, on stderr. `style` is rich's, for a terminal."""
+def say(text: str, *, style: str = "", hang: int | None = None) -> None:
+    """Tell a person something, on stderr. `style` is rich's, for a terminal.
+
+    There a line that is too long goes on in the next, `hang` columns in (by default two more than
+    it begins with). Nothing is broken inside a word.
+    """
+    shown = clean(text)
+    if sys.stderr.isatty():
+        shown = "\n".join(_filled(line, hang) for line in shown.split("\n"))
     if style and _may_style(sys.stderr):
-        _draw(clean(text), style, stderr=True)
+        _draw(shown, style, stderr=True)
     else:
-        _write(sys.stderr, f"{clean(text)}\n")
+        _write(sys.stderr, f"{shown}\n")
+
+
+def columns() -> int:
+    """Return the width of the terminal, in characters."""
+    return shutil.get_terminal_size().columns
+
+
+def when(moment: int) -> str:
+    """Show a moment, in unix seconds, to a person."""
+    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+
+
+def _filled(line: str, hang: int | None) -> str:
+    lead = len(line) - len(line.lstrip()) + 2 if hang is None else hang
+    return textwrap.fill(
+        line,
+        columns(),
+        subsequent_indent=" " * lead,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def data(text: str, *, style: str = "") -> None:
@@ -166,6 +201,8 @@ def _write(file: TextIO, text: str, *, flush: bool = False) -> None:
             file.flush()
     except BrokenPipeError:
         raise ReaderGone from None
+    except OSError as exc:
+        raise OutputLost(f"the output cannot be written: {exc.strerror or exc}") from exc
     except UnicodeEncodeError:  # a terminal that knows less than UTF-8
         file.write(text.encode("ascii", "backslashreplace").decode("ascii"))
 
@@ -186,7 +223,9 @@ def _draw_table(lines: list[list[str]]) -> None:
     from rich.text import Text
 
     head, *rows = lines
-    drawn = Table(*head, box=None, header_style="bold", pad_edge=False)
+    drawn = Table(box=None, header_style="bold", pad_edge=False)
+    for name in head:  # the last column takes what the others leave, and loses nothing of it
+        drawn.add_column(name, no_wrap=name != head[-1], overflow="fold")
     for row in rows:
         drawn.add_row(*(Text(cell) for cell in row))
     Console().print(drawn)

@@ -3,8 +3,7 @@
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from cyclopts import App
-
+from pylon.cli.commands import subcommands
 from pylon.cli.context import AsJson, InContext
 from pylon.cli.exit_codes import ExitCode
 from pylon.cli.ledger import with_ledger
@@ -16,7 +15,7 @@ from pylon.cli.whoami import whoami
 if TYPE_CHECKING:
     from pylon.ports.wallet import Wallet
 
-app = App(name="wallet")
+app = subcommands("wallet")
 app.command(whoami)
 app.command(pay)
 app.command(fault, show=False)  # for tests and drills

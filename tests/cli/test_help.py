@@ -10,6 +10,7 @@ from cyclopts import App, CycloptsError
 
 from pylon.cli import app
 from pylon.cli.commands import COMMANDS
+from pylon.cli.help_page import paragraphs
 from tests.cli.conftest import Pylon
 
 
@@ -58,9 +59,35 @@ def test_the_overview_lists_every_command_that_is_shown(pylon: Pylon) -> None:
     shown = pylon("--help").out
 
     for command in COMMANDS:
-        line = re.search(rf"^│ {command.name} +\w.*│$", shown, re.MULTILINE)
+        line = re.search(rf"^  {command.name} +\w", shown, re.MULTILINE)
         assert bool(line) is command.show
     assert "0 done, 1 failed, 2 usage" in shown
+
+
+@pytest.mark.parametrize("path", ALL, ids=" ".join)
+def test_help_fits_a_narrow_terminal_but_for_examples(
+    pylon: Pylon, path: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+
+    lines = pylon(*path, "--help").out.splitlines()
+
+    assert [line for line in lines if len(line) > 60 and not line.startswith("$ ")] == []
+    assert "None" not in lines
+
+
+def test_help_tells_a_default_that_is_worth_telling(pylon: Pylon) -> None:
+    shown = pylon("relay", "--help").out
+
+    assert "(default: 7777)" in shown
+    assert "default: None" not in shown
+    assert "default: False" not in shown
+
+
+def test_paragraphs_are_joined_and_examples_are_not() -> None:
+    text = "One line\ngoes on.\n\n$ pylon run\n$ pylon demo\nand more\n"
+
+    assert paragraphs(text) == ["One line goes on.", "", "$ pylon run", "$ pylon demo", "and more"]
 
 
 def test_completion_is_written_for_each_shell(pylon: Pylon) -> None:
