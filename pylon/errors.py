@@ -68,3 +68,7 @@ class BadInvoice(PeerFault):
 
 class Misconfigured(PylonError):
     """The program was asked for something that cannot work; the message says what to do."""
+
+
+class InUse(Misconfigured):
+    """Another process does here what only one may do."""

@@ -19,8 +19,10 @@ def load_config(home: Home, environ: Mapping[str, str]) -> Config:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         text = ""
-    except (OSError, UnicodeDecodeError) as exc:
-        raise Misconfigured(f"{path}: cannot be read: {exc}") from exc
+    except OSError as exc:
+        raise Misconfigured(f"{path} cannot be read: {exc.strerror}") from exc
+    except UnicodeDecodeError as exc:
+        raise Misconfigured(f"{path} cannot be read: it is not UTF-8 text") from exc
     return parse(text, source=str(path), environ=environ)
 
 

@@ -1,7 +1,9 @@
 """The home directory: where everything of one node lives, for its owner's eyes only."""
 
+import errno
 import fcntl
 import os
+import shlex
 import stat
 import sys
 import tempfile
@@ -11,7 +13,7 @@ from pathlib import Path
 
 from attrs import frozen
 
-from pylon.errors import Misconfigured
+from pylon.errors import InUse, Misconfigured, PylonError, StoreFull
 
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 _OURS = ("config.toml", "identity.enc", "pylon.db")  # a folder with one of these is a home already
@@ -24,6 +26,7 @@ class Home:
     root: Path
     config_dir: Path
     data_dir: Path  # the user's, shared by all homes: models, the regtest ledger
+    command: str = "pylon"  # how its owner calls a command for this home
 
     @property
     def config_file(self) -> Path:
@@ -68,12 +71,15 @@ class Home:
     def lock(self, name: str) -> Generator[None]:
         """Hold a lock of this home; the system lets go of it however the process ends.
 
-        Raises `Misconfigured` when another process holds it.
+        Raises `InUse` when another process holds it.
         """
         make_private_folder(self.root)
         make_private_folder(self._locks)
         path = self._locks / f"{name}.lock"
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as exc:
+            raise unwritable(path, exc) from exc
         try:
             _lock_or_refuse(handle, f"{self.root}: {name}")
             yield
@@ -93,7 +99,8 @@ def find_home(environ: Mapping[str, str], *, asked: Path | None = None) -> Home:
     root = asked or _path(environ, "PYLON_HOME") or Path.home() / ".pylon"
     root = root.expanduser().absolute()
     config_dir = _path(environ, "PYLON_CONFIG_DIR") or root
-    return Home(root, config_dir.absolute(), _user_data_dir(environ))
+    command = f"pylon --home {shlex.quote(str(asked))}" if asked else "pylon"
+    return Home(root, config_dir.absolute(), _user_data_dir(environ), command)
 
 
 def _path(environ: Mapping[str, str], name: str) -> Path | None:
@@ -122,7 +129,10 @@ def make_private_folder(folder: Path) -> None:
             f"{folder} is open to other users and holds other things: "
             f"choose another folder, or run: chmod 700 {folder}"
         )
-    folder.chmod(0o700)
+    try:
+        folder.chmod(0o700)
+    except OSError as exc:
+        raise unwritable(folder, exc) from exc
 
 
 def make_folder(folder: Path) -> None:
@@ -130,7 +140,15 @@ def make_folder(folder: Path) -> None:
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as exc:
-        raise Misconfigured(f"{folder}: {(exc.strerror or str(exc)).lower()}") from exc
+        raise unwritable(folder, exc) from exc
+
+
+def unwritable(path: Path, why: OSError) -> PylonError:
+    """Say what keeps a file or folder of ours from being made, and what to do about it."""
+    reason = (why.strerror or str(why)).lower()
+    if why.errno == errno.ENOSPC:
+        return StoreFull(f"{path}: the disk is full")
+    return Misconfigured(f"{path} cannot be written: {reason}")
 
 
 def _is_ours(folder: Path) -> bool:
@@ -156,7 +174,17 @@ def read_secret(path: Path) -> bytes:
 
 
 def write_private(path: Path, data: bytes) -> None:
-    """Replace a file in one step, 0600: after a crash it holds the old bytes or the new ones."""
+    """Replace a file in one step, 0600: after a crash it holds the old bytes or the new ones.
+
+    Raises `StoreFull`, and `Misconfigured` when it cannot be written for another reason.
+    """
+    try:
+        _replace(path, data)
+    except OSError as exc:
+        raise unwritable(path, exc) from exc
+
+
+def _replace(path: Path, data: bytes) -> None:
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # mkstemp makes 0600
     try:
         with os.fdopen(handle, "wb") as file:
@@ -185,6 +213,8 @@ def _lock_or_refuse(handle: int, what: str) -> None:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         owner = os.pread(handle, 20, 0).decode("ascii", "replace").strip()
-        raise Misconfigured(f"{what} is in use by another pylon (process {owner})") from None
-    os.ftruncate(handle, 0)
-    os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+        process = f" (process {owner})" if owner else ""
+        raise InUse(f"{what} is in use by another pylon{process}") from None
+    with suppress(OSError):  # who holds it is only for the message; a full disk may lock as well
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)

@@ -27,7 +27,7 @@ _COSTS: Final = {
     2**power for power in range(10, 21)
 }  # beyond, a forged header could eat all memory
 _DAMAGED: Final = (
-    "is damaged or cut short: put a backup in its place, or run `pylon init --import --force`"
+    "is damaged or cut short: put a backup in its place, or run `{} init --import --force`"
 )
 
 
@@ -75,7 +75,7 @@ def save(home: Home, mnemonic: str, *, passphrase: str | None, scrypt_n: int = S
 
 def needs_passphrase(home: Home) -> bool:
     """Say whether `load` wants a passphrase. Raises `Misconfigured` as `load` does."""
-    return _read(home.identity_file).lock == "passphrase"
+    return _read(home).lock == "passphrase"
 
 
 def load(home: Home, *, passphrase: str | None) -> str:
@@ -85,13 +85,13 @@ def load(home: Home, *, passphrase: str | None) -> str:
     to others, or locked by another passphrase.
     """
     path = home.identity_file
-    container = _read(path)
+    container = _read(home)
     try:
         nonce, sealed = bytes.fromhex(container.nonce), bytes.fromhex(container.sealed)
         key = _key_for(home, container, passphrase)
         return ChaCha20Poly1305(key).decrypt(nonce, sealed, container.header()).decode()
     except ValueError as exc:  # not hex, or a nonce of another length
-        raise Misconfigured(f"{path} {_DAMAGED}") from exc
+        raise Misconfigured(f"{path} {_DAMAGED.format(home.command)}") from exc
     except InvalidTag as exc:
         what = "the passphrase" if container.lock == "passphrase" else home.identity_key.name
         raise Misconfigured(f"{what} does not open {path}, or the file was altered") from exc
@@ -111,7 +111,16 @@ def set_aside(home: Home, now: datetime) -> list[Path]:
     return kept
 
 
-def _read(path: Path) -> _Container:
+def put_back(home: Home, kept: list[Path]) -> None:
+    """Undo `set_aside`, when no new identity could be written."""
+    home.identity_key.unlink(missing_ok=True)
+    for path in kept:
+        path.rename(path.with_name(".".join(path.name.split(".")[:2])))
+        sync_folder(path.parent)
+
+
+def _read(home: Home) -> _Container:
+    path, damaged = home.identity_file, _DAMAGED.format(home.command)
     try:
         raw = read_secret(path)
         version = msgspec.json.decode(raw, type=_Version).version
@@ -121,13 +130,13 @@ def _read(path: Path) -> _Container:
             )
         container = msgspec.json.decode(raw, type=_Container)
     except FileNotFoundError as exc:
-        raise Misconfigured(f"no identity in {path.parent}: run `pylon init`") from exc
+        raise Misconfigured(f"no identity in {path.parent}: run `{home.command} init`") from exc
     except OSError as exc:
         raise Misconfigured(f"{path} cannot be read: {exc.strerror}") from exc
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
-        raise Misconfigured(f"{path} {_DAMAGED}") from exc
+        raise Misconfigured(f"{path} {damaged}") from exc
     if not _is_sound(container):
-        raise Misconfigured(f"{path} {_DAMAGED}")
+        raise Misconfigured(f"{path} {damaged}")
     return container
 
 
@@ -147,7 +156,10 @@ def _key_for(home: Home, container: _Container, passphrase: str | None) -> bytes
     try:
         return bytes.fromhex(read_secret(home.identity_key).decode("ascii"))
     except FileNotFoundError as exc:
-        raise Misconfigured(f"{home.identity_key}, the key to the identity, is missing") from exc
+        raise Misconfigured(
+            f"{home.identity_key}, the key to the identity, is missing: put it back, "
+            f"or run `{home.command} init --import --force`"
+        ) from exc
 
 
 def _stretch(passphrase: str, salt: bytes, n: int) -> bytes:

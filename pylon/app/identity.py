@@ -11,7 +11,7 @@ from pylon.adapters import identity_file
 from pylon.adapters.home import Home
 from pylon.adapters.keys import LocalSigner
 from pylon.core.known_mnemonics import is_public
-from pylon.errors import Misconfigured
+from pylon.errors import Misconfigured, PylonError
 from pylon.model.ids import NodeKey, PublicKey
 from pylon.model.money import Network
 from pylon.wire import entities, mnemonic
@@ -72,5 +72,9 @@ def store(home: Home, words: str, *, passphrase: str | None, now: datetime) -> l
     Without a passphrase a key file beside it stands in; the caller allows that on regtest only.
     """
     kept = identity_file.set_aside(home, now)
-    identity_file.save(home, words, passphrase=passphrase)
+    try:
+        identity_file.save(home, words, passphrase=passphrase)
+    except PylonError:
+        identity_file.put_back(home, kept)
+        raise
     return kept

@@ -40,5 +40,5 @@ def test_a_mistake_names_the_file(home: Home) -> None:
 def test_a_file_that_is_no_text_is_refused(home: Home) -> None:
     home.config_file.write_bytes(b"\xff\xfe")
 
-    with pytest.raises(Misconfigured, match=f"^{home.config_file}: cannot be read: "):
+    with pytest.raises(Misconfigured, match=f"^{home.config_file} cannot be read: "):
         load_config(home, {})

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pylon.adapters.home import Home, find_home, make_private_folder, read_secret, write_private
-from pylon.errors import Misconfigured
+from pylon.errors import Misconfigured, StoreFull
 
 
 def mode(path: Path) -> int:
@@ -88,7 +88,7 @@ def test_a_folder_with_other_things_is_left_open_and_refused(tmp_path: Path) -> 
 def test_a_home_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
 
-    with pytest.raises(Misconfigured, match="file/home: not a directory"):
+    with pytest.raises(Misconfigured, match="file/home cannot be written: not a directory"):
         make_private_folder(tmp_path / "file" / "home")
 
 
@@ -115,7 +115,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_beside_it(
 
     monkeypatch.setattr(os, "fsync", full)
 
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(StoreFull, match=f"{path}: the disk is full"):
         write_private(path, b"new")
 
     assert path.read_bytes() == b"old"
@@ -146,6 +146,49 @@ def test_a_lock_is_held_once_and_names_its_holder(home: Home) -> None:
 
     with home.lock("node"):
         pass
+
+
+def test_a_lock_is_held_on_a_full_disk_as_well(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "pwrite", full)
+
+    with (
+        home.lock("node"),
+        pytest.raises(Misconfigured, match=r"in use by another pylon$"),
+        home.lock("node"),
+    ):
+        pass
+
+
+def test_a_lock_that_cannot_be_made_is_one_line(home: Home) -> None:
+    (home.root / "locks" / "node.lock").mkdir(parents=True)
+
+    with (
+        pytest.raises(Misconfigured, match=r"node\.lock cannot be written: is a directory"),
+        home.lock("node"),
+    ):
+        pass
+
+
+def test_a_folder_that_cannot_be_closed_to_others_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def frozen(*_: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    folder = tmp_path / "home"
+    folder.mkdir(mode=0o755)
+    monkeypatch.setattr(Path, "chmod", frozen)
+
+    with pytest.raises(Misconfigured, match=f"{folder} cannot be written: read-only"):
+        make_private_folder(folder)
+
+
+def test_a_home_knows_how_its_commands_are_called(tmp_path: Path) -> None:
+    assert find_home({"PYLON_HOME": str(tmp_path)}).command == "pylon"
+    assert find_home({}, asked=tmp_path / "my home").command == f"pylon --home '{tmp_path}/my home'"
 
 
 def test_locks_of_other_names_and_homes_do_not_meet(home: Home, tmp_path: Path) -> None:

@@ -102,7 +102,7 @@ def test_a_foreign_or_missing_key_file_is_one_line(home: Home) -> None:
 
     assert foreign.startswith("identity.key does not open")
     assert "is damaged or cut short" in damaged
-    assert missing == f"{home.identity_key}, the key to the identity, is missing"
+    assert missing.startswith(f"{home.identity_key}, the key to the identity, is missing: ")
 
 
 def test_no_identity_says_what_to_run(home: Home) -> None:
@@ -184,6 +184,17 @@ def test_what_is_set_aside_is_kept_and_still_opens(home: Home, tmp_path: Path) -
     kept[1].rename(old / "identity.key")
     assert identity_file.load(Home(old, old, old), passphrase=None) == WORDS
     assert identity_file.load(home, passphrase=None) == "other words"
+
+
+def test_what_is_put_back_opens_as_before(home: Home) -> None:
+    save(home, WORDS, passphrase=None)
+    kept = identity_file.set_aside(home, NOW)
+    save(home, "other words", passphrase=None)
+
+    identity_file.put_back(home, kept)
+
+    assert identity_file.load(home, passphrase=None) == WORDS
+    assert sorted(path.name for path in home.root.iterdir()) == ["identity.enc", "identity.key"]
 
 
 def test_nothing_to_set_aside_is_nothing_done(home: Home) -> None:

@@ -67,7 +67,10 @@ async def listen(host: str, port: int) -> tuple[Sequence[trio.SocketListener], i
     try:
         listeners = await trio.open_tcp_listeners(port, host=host)
     except OSError as error:
-        raise Misconfigured(f"cannot listen on {host} port {port}: {error.strerror}") from error
+        raise Misconfigured(
+            f"cannot listen on {host} port {port}: {(error.strerror or str(error)).lower()}; "
+            "another port may be free"
+        ) from error
     return listeners, listeners[0].socket.getsockname()[1]
 
 

@@ -34,7 +34,8 @@ def connect(path: Path, *, busy_seconds: float = BUSY_SECONDS) -> apsw.Connectio
         _make_private(path)
         db = apsw.Connection(str(path))
     except (OSError, apsw.CantOpenError) as error:
-        raise Misconfigured(f"{path}: cannot open the database: {error}") from error
+        why = getattr(error, "strerror", None) or error
+        raise Misconfigured(f"{path}: cannot open the database: {why}") from error
     try:
         db.set_busy_handler(_patience(busy_seconds))
         _use_wal(db, busy_seconds)
