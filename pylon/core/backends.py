@@ -114,7 +114,7 @@ def _contradict(one: str | None, other: str | None) -> bool:
 
 
 def _model_of(health: BackendHealth, liked: str) -> str | None:
-    found = find_model(health, liked)
+    found = find_model(health, liked) if liked else None
     return found or next(iter(health.models), None)
 
 

@@ -111,7 +111,8 @@ def read_params(params: Iterable[tuple[str, str]], text: str) -> ChatRequest:
             found[key] = _number(key, value)
         elif key in ("model", "stop"):
             found[key] = value
-    return _request((_Turn("user", text),), _convert(found, _Params), backend=None)
+    asked = _convert(found, _Params) if found else _Params()
+    return _request((_Turn("user", text),), asked, backend=None)
 
 
 def read_chat(content: str) -> ChatRequest:

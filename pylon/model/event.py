@@ -41,4 +41,4 @@ class Event:
 
     def tag_values(self, name: str) -> tuple[str, ...]:
         """Return the first value of every tag called `name` that has one."""
-        return tuple(tag[1] for tag in self.tags if len(tag) > 1 and tag[0] == name)
+        return tuple([tag[1] for tag in self.tags if len(tag) > 1 and tag[0] == name])

@@ -52,7 +52,10 @@ def parse_tags(text: str) -> Tags:
 
 def find(tags: Tags, name: str) -> Tag | None:
     """Return the first tag called `name`, whether it has a value or not."""
-    return next((tag for tag in tags if tag[:1] == (name,)), None)
+    for tag in tags:
+        if tag and tag[0] == name:
+            return tag
+    return None
 
 
 def read_key(text: str | None) -> PublicKey:
