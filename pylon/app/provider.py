@@ -47,7 +47,7 @@ from pylon.services.worker import Worker
 
 MAIL_SIZE = 256
 PARTIALS_SIZE = 64
-FIRST_PACE_SECONDS = 10.0  # what a job is taken to cost in time before the first is done
+FIRST_PACE_SECONDS = 3.0  # what a job is taken to cost in time before the first is done
 SUBSCRIPTION = "jobs"
 
 

@@ -1,5 +1,7 @@
 """From what a person wants to the request that asks for it, and the order that limits it."""
 
+from math import ceil
+
 from attrs import evolve, frozen
 
 from pylon.config import BuyerConfig
@@ -83,7 +85,7 @@ def make_order(
         network=network,
         auto_pay=wish.auto_pay,
         opened_at=now,
-        offer_seconds=round(config.offer_window_seconds),
+        offer_seconds=ceil(config.offer_window_seconds),
         deadline=now + (wish.timeout_seconds or config.timeout_seconds),
         encrypted=wish.encrypted,
     )
