@@ -32,7 +32,7 @@ from pylon.model.relays import (
     RelayHealth,
     Verdict,
 )
-from pylon.ports.channels import drain, put
+from pylon.ports.channels import Hint, drain, put
 from pylon.wire import event as events
 from pylon.wire import frames
 from pylon.wire.frames import Found, Submit, encode
@@ -51,15 +51,18 @@ class StubRelay:
     heard: trio.MemorySendChannel[Heard | CaughtUp]
     commands: trio.MemoryReceiveChannel[RelayCommand]
     outcomes: trio.MemorySendChannel[PublishOutcome]
-    _answers: trio.Semaphore = field(factory=partial(trio.Semaphore, 0), init=False)
-    _room: trio.Semaphore = field(factory=partial(trio.Semaphore, DEPTH), init=False)
+    _open: int = field(default=0, init=False)
+    _answered: Hint = field(factory=Hint, init=False)
 
     async def bring(self, texts: list[str]) -> None:
         """Bring requests, and return when every one is answered."""
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._hand_on, texts)
-            for _ in texts:
-                await self._answers.acquire()
+        for text in texts:
+            while self._open == DEPTH:
+                await self._answered.wait()
+            self._open += 1
+            await self._hand_on(text)
+        while self._open:
+            await self._answered.wait()
 
     async def acknowledge(self) -> None:
         """Take whatever is published."""
@@ -72,16 +75,14 @@ class StubRelay:
         encode(Submit(event))
         await put(self.outcomes, PublishOutcome(event.id, RELAY, Verdict.ACCEPTED))
         if event.kind == 6050:
-            self._room.release()
-            self._answers.release()
+            self._open -= 1
+            self._answered.poke()
 
-    async def _hand_on(self, texts: list[str]) -> None:
-        for text in texts:
-            await self._room.acquire()
-            frame = frames.decode_relay(text)
-            assert isinstance(frame, Found)
-            events.check(frame.event)
-            await put(self.heard, Heard("jobs", frame.event, RELAY))
+    async def _hand_on(self, text: str) -> None:
+        frame = frames.decode_relay(text)
+        assert isinstance(frame, Found)
+        events.check(frame.event)
+        await put(self.heard, Heard("jobs", frame.event, RELAY))
 
 
 async def serve(folder: str) -> None:
