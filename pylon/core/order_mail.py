@@ -58,6 +58,7 @@ class PartialHeard:
     order_id: JobId
     provider: PublicKey
     text: str
+    seq: int | None = None  # its place among its fellows, from 0; strangers leave it out
 
 
 @frozen

@@ -188,8 +188,8 @@ class OrderDesk:
             case FeedbackStatus.PAYMENT_REQUIRED:
                 self._hear_offer(steps, record.facts, event, feedback)
             case FeedbackStatus.PARTIAL if picked == event.pubkey:
-                piece = PartialHeard(record.id, event.pubkey, events.clean(feedback.content))
-                self._told.append(piece)
+                text = events.clean(feedback.content)
+                self._told.append(PartialHeard(record.id, event.pubkey, text, feedback.seq))
             case FeedbackStatus.ERROR:
                 news = order_machine.ErrorHeard(event.pubkey, events.clean(feedback.text))
                 self._advance(steps, record.id, news, evidence=(event,))
