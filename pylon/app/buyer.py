@@ -36,7 +36,7 @@ from pylon.model.filter import Filter
 from pylon.model.ids import JobId
 from pylon.model.money import from_sats
 from pylon.model.order import Offer, Order
-from pylon.model.relays import Subscribe, Unsubscribe
+from pylon.model.relays import RelayHealth, Subscribe, Unsubscribe
 from pylon.ports.budget import Caps
 from pylon.ports.channels import Hint
 from pylon.ports.clock import Clock
@@ -83,6 +83,15 @@ class Buyer:
     changed: Hint = field(factory=Hint, init=False)
     _listens: int = field(default=0, init=False)
     _caught_up: trio.Event = field(factory=trio.Event, init=False)
+
+    @property
+    def caps(self) -> Caps:
+        """The caps on spending that are in force."""
+        return caps_of(self._parts.config)
+
+    def relays(self) -> tuple[RelayHealth, ...]:
+        """Say how each relay is doing now."""
+        return self._parts.pool.health()
 
     async def submit(self, order: Order, *, key: str | None = None) -> None:
         """Begin an order, and drive it until the block ends."""

@@ -119,8 +119,10 @@ async def find_order(store: Store, text: str) -> Record[Order, OrderState]:
         return found
     latest = await store.orders.recent(limit=KNOWN_ORDERS)
     matches = [record for record in latest if record.id.startswith(prefix)]
-    if len(prefix) < SHORTEST_PREFIX or not matches:
-        raise Misconfigured(f"no job {text!r} was ordered from this home: pylon job list")
+    if len(prefix) < SHORTEST_PREFIX:
+        raise Misconfigured(f"no job {text!r}: give {SHORTEST_PREFIX} characters of its id, or more")
+    if not matches:
+        raise Misconfigured(f"no job {text!r} was ordered from this home: see `pylon job list`")
     if len(matches) > 1:
         raise Misconfigured(f"{text!r} begins the ids of {len(matches)} jobs; write more of it")
     return matches[0]

@@ -5,7 +5,7 @@ from typing import Literal
 from pylon.cli.output import data
 
 
-def completion(shell: Literal["bash", "zsh", "fish"]) -> None:
+def completion(shell: Literal["bash", "zsh", "fish"], /) -> None:
     """Print the script that completes pylon's commands and options with Tab.
 
     $ pylon completion bash > ~/.local/share/bash-completion/completions/pylon

@@ -13,7 +13,10 @@ from attrs import frozen
 from cyclopts import Parameter
 
 if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
     from pylon.adapters.home import Home
+    from pylon.app.store import Store
     from pylon.config import Config
 
 
@@ -36,6 +39,16 @@ class Context:
         from pylon.adapters.config_file import load_config
 
         return load_config(self.home(), self.environ)
+
+    def store(self) -> "AbstractAsyncContextManager[Store]":
+        """Open the home's memory, for looking; raise `Misconfigured` where there is no home."""
+        from pylon.app.store import open_store
+        from pylon.errors import Misconfigured
+
+        home = self.home()
+        if not (home.database.exists() or home.identity_file.exists()):
+            raise Misconfigured(f"no identity in {home.root}: run `{home.command} init`")
+        return open_store(home.database)
 
 
 AsJson: TypeAlias = Annotated[

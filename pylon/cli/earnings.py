@@ -1,9 +1,12 @@
 """`pylon earnings`."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+from cyclopts.validators import Number
 
 from pylon.cli.context import AsJson, Context, InContext
-from pylon.cli.output import emit, say, table
+from pylon.cli.output import emit, say, table, when
 
 if TYPE_CHECKING:
     from pylon.model.earning import Earning, EarningsTotal
@@ -12,7 +15,12 @@ DAY_SECONDS = 86_400
 WEEK_SECONDS = 7 * DAY_SECONDS
 
 
-def earnings(*, limit: int = 10, json: AsJson = False, context: InContext) -> None:
+def earnings(
+    *,
+    limit: Annotated[int, Parameter(validator=Number(gte=1))] = 10,
+    json: AsJson = False,
+    context: InContext,
+) -> None:
     """Show what this node has earned: the last day, the last week, in all, and the latest jobs.
 
     A job counts when the wallet has its payment and a relay its answer, once per payment hash.
@@ -41,11 +49,10 @@ def earnings(*, limit: int = 10, json: AsJson = False, context: InContext) -> No
 
 async def _read(context: Context, limit: int) -> "tuple[dict[str, EarningsTotal], list[Earning]]":
     from pylon.adapters.clock import SystemClock
-    from pylon.app.store import open_store
 
     now = int(SystemClock().now())
     spans = {"day": now - DAY_SECONDS, "week": now - WEEK_SECONDS, "total": 0}
-    async with open_store(context.home().database) as store:
+    async with context.store() as store:
         totals = {span: await store.earnings.total(since=since) for span, since in spans.items()}
         return totals, await store.earnings.recent(limit=limit)
 
@@ -63,21 +70,19 @@ def _as_json(earning: "Earning") -> dict[str, object]:
 
 
 def _show(totals: "dict[str, EarningsTotal]", latest: "list[Earning]") -> None:
-    from datetime import UTC, datetime
-
     from pylon.model.money import show_sats
 
     names = {"day": "last 24 hours", "week": "last 7 days", "total": "in all"}
     rows = [(names[span], show_sats(t.amount), str(t.jobs)) for span, t in totals.items()]
     table(("WHEN", "EARNED", "JOBS"), rows)
     if not latest:
-        say("nothing yet; while `pylon run` is running, jobs come in over the relays")
+        say("nothing yet; jobs come in over the relays while `pylon run` is running")
         return
     table(
         ("AT", "EARNED", "JOB", "KIND", "BACKEND"),
         [
             (
-                datetime.fromtimestamp(earning.at, UTC).strftime("%Y-%m-%d %H:%M:%S"),
+                when(earning.at),
                 show_sats(earning.amount),
                 earning.job[:12],
                 str(earning.kind),

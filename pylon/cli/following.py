@@ -6,15 +6,18 @@ from typing import TYPE_CHECKING
 from attrs import define, field
 
 from pylon.cli.output import confirm, is_interactive, say, stream
-from pylon.errors import Misconfigured
+from pylon.core.pieces import Pieces
+from pylon.errors import Misconfigured, StoreBusy
 
 if TYPE_CHECKING:
     from pylon.app.ordering import Desk
     from pylon.core.order_mail import Progress
-    from pylon.model.ids import JobId
+    from pylon.model.ids import JobId, PublicKey
     from pylon.model.order import Chosen, Order, OrderState
 
 LATE_SECONDS = 5.0  # how long after its deadline an order may take to end by itself
+SILENCE_SECONDS = 3.0  # after so long without a relay a person is told why
+NPUB_SHORT = 12  # characters of a public key that are shown where many are
 
 
 @define
@@ -24,7 +27,8 @@ class Follower:
     order: "Order"
     show_pieces: bool
     quiet: bool
-    pieces: str = field(default="", init=False)
+    pieces: Pieces = field(factory=Pieces, init=False)
+    paying: bool = field(default=False, init=False)  # and too late to call it off
     _said: set[str] = field(factory=set, init=False)
 
     def tell(self, item: "Progress") -> None:
@@ -34,15 +38,21 @@ class Follower:
         match item:
             case mail.OrderChanged(state=state):
                 self._tell_state(state)
-            case mail.PartialHeard(text=text) if self.show_pieces:
-                self.pieces += text
-                stream(text)
-            case mail.StatusHeard(status=status, text=text) if status != "success":
-                self._say(f"{status}{': ' if text else ''}{text}")
-            case mail.OfferRefused(provider=provider, reason=reason):
-                self._say(f"not accepted from {provider[:8]}: {reason}")
+            case mail.PartialHeard(text=text, seq=seq) if self.show_pieces:
+                stream(self.pieces.add(seq, text))
+            case mail.StatusHeard(status=status, text=text, provider=who) if status != "success":
+                self._say(f"{status}{': ' if text else ''}{text} ({short(who)})")
+            case mail.OfferRefused(provider=who, reason=reason):
+                self._say(f"offer not accepted: {reason} ({short(who)})")
             case _:
                 return
+
+    def tell_relays(self, desk: "Desk") -> None:
+        """Say what keeps the request from the relays."""
+        for relay in desk.buyer.relays():
+            if not relay.connected:
+                self._say(f"{relay.url} cannot be reached: {relay.detail}")
+        self._say("still trying; `pylon run` and `pylon relay` serve a relay on this machine")
 
     def _tell_state(self, state: "OrderState") -> None:
         from pylon.model import order as orders
@@ -50,15 +60,17 @@ class Follower:
 
         match state:
             case orders.Published(offers=()):
-                self._say("request published")
+                seconds = self.order.deadline - self.order.opened_at
+                self._say(f"request published; an answer may take {seconds} s at most")
             case orders.Published(offers=offers):
                 for offer in offers:
-                    self._say(f"offer: {show_sats(offer.amount)} from {offer.provider[:8]}")
-            case orders.Reserving(offer=offer):
-                self._say(f"offer: {show_sats(offer.amount)} from {offer.provider[:8]}")
-            case orders.Paid(offer=orders.Offer() as offer, fee=fee):
-                self._say(f"paid {show_sats(offer.amount)} and {show_sats(fee)} in fees")
-            case orders.Done(offer=orders.Offer() as offer, fee=fee):
+                    self._say(f"offer: {show_sats(offer.amount)} ({short(offer.provider)})")
+            case orders.Reserving(offer=offer) | orders.Chosen(offer=offer):
+                self._say(f"offer: {show_sats(offer.amount)} ({short(offer.provider)})")
+            case orders.Paying():
+                self.paying = True
+            case orders.Paid(offer=offer, fee=fee):
+                self.paying = True
                 self._say(f"paid {show_sats(offer.amount)} and {show_sats(fee)} in fees")
             case orders.Unknown():
                 self._say("the payment's outcome is not known; it is being looked up")
@@ -66,7 +78,8 @@ class Follower:
                 return
 
     def _say(self, line: str) -> None:
-        if not self.quiet and line not in self._said:
+        """Say a line once, and none in the middle of an answer."""
+        if not (self.quiet or self.pieces.text or line in self._said):
             self._said.add(line)
             say(f"  {line}", style="dim")
 
@@ -78,55 +91,92 @@ async def follow(desk: "Desk", follower: Follower) -> "OrderState":
     """
     import trio
 
-    from pylon.core.order_machine import is_final
-    from pylon.core.order_mail import OrderChanged
-    from pylon.model.order import Chosen as ChosenState
-    from pylon.model.order import Disputed
-
     order = follower.order
-    state: OrderState | None = await latest(desk, order.id)
-    disputed = state if isinstance(state, Disputed) else None
-    seconds = max(0.0, order.deadline - desk.now()) + LATE_SECONDS
-    with trio.move_on_after(seconds):
-        while state is None or state is disputed or not is_final(state):
-            item = await desk.buyer.progress.receive()
-            if item.order_id != order.id:
-                continue
-            follower.tell(item)
-            if isinstance(item, OrderChanged):
-                state = item.state
-                if isinstance(state, ChosenState):
-                    await _decide(desk, order, state)
-    state = await latest(desk, order.id)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_explain_silence, desk, follower)
+        with trio.move_on_after(max(0.0, order.deadline - desk.now()) + LATE_SECONDS):
+            await _to_the_end(desk, follower)
+        nursery.cancel_scope.cancel("the order has ended")
+    state = await _latest(desk, order.id)
     if state is None:
-        raise Misconfigured("the order was not stored: another one has its idempotency key")
+        raise StoreBusy("the order could not be stored in time; nothing was sent or paid")
     return state
 
 
-async def latest(desk: "Desk", order: "JobId") -> "OrderState | None":
-    """Read an order's state from the store."""
+async def _latest(desk: "Desk", order: "JobId") -> "OrderState | None":
+    """Read an order's state from the store; None before it is there."""
     found = (await desk.store.orders.load([order])).get(order)
     return None if found is None else found.state
+
+
+def short(key: "PublicKey") -> str:
+    """Show the beginning of a public key, as people see them."""
+    from pylon.wire import entities
+
+    return f"{entities.npub(key)[:NPUB_SHORT]}..."
+
+
+async def _to_the_end(desk: "Desk", follower: Follower) -> None:
+    from pylon.core.order_machine import is_final
+    from pylon.core.order_mail import OrderChanged
+    from pylon.model.order import Chosen, Disputed
+
+    order = follower.order
+    state = await _latest(desk, order.id)
+    disputed = state if isinstance(state, Disputed) else None
+    if isinstance(state, Chosen):  # it was left when its price was asked
+        await _decide(desk, order, state)
+    while state is None or state is disputed or not is_final(state):
+        item = await desk.buyer.progress.receive()
+        if item.order_id == order.id:
+            follower.tell(item)
+            if isinstance(item, OrderChanged):
+                state = item.state
+                if isinstance(state, Chosen):
+                    await _decide(desk, order, state)
+
+
+async def _explain_silence(desk: "Desk", follower: Follower) -> None:
+    import trio
+
+    from pylon.model.order import Draft
+
+    await trio.sleep(SILENCE_SECONDS)
+    if isinstance(await _latest(desk, follower.order.id), Draft):
+        follower.tell_relays(desk)
 
 
 async def _decide(desk: "Desk", order: "Order", state: "Chosen") -> None:
     """Show price, provider and budget, and ask."""
     import trio
 
-    from pylon.model.money import show_sats
-
     if not is_interactive():
         raise Misconfigured(
             "somebody must say yes to the price: give --auto-pay, or use a terminal"
         )
     offer = state.offer
-    spent = await desk.store.budget.committed(since=0)
-    say(f"  {show_sats(offer.amount)} to {offer.provider}")
-    say(f"  fees of {show_sats(order.max_fee)} at most; {show_sats(spent)} spent so far in all")
+    for label, value in await _terms(desk, order, state):
+        say(f"  {label:<8}  {value}", hang=12)
     if await trio.to_thread.run_sync(confirm, "Pay?", abandon_on_cancel=True):
         await desk.buyer.approve(order.id, offer)
     else:
         await desk.buyer.deny(order.id, offer)
+
+
+async def _terms(desk: "Desk", order: "Order", state: "Chosen") -> list[tuple[str, str]]:
+    from pylon.core.budget import day_start
+    from pylon.model.money import show_sats
+    from pylon.wire import entities
+
+    offer, caps = state.offer, desk.buyer.caps
+    today = show_sats(await desk.store.budget.committed(since=day_start(int(desk.now()))))
+    day = f" of {show_sats(caps.per_day)}" if caps.per_day is not None else ""
+    job = f"; at most {show_sats(caps.per_job)} a job" if caps.per_job is not None else ""
+    return [
+        ("price", f"{show_sats(offer.amount)}, and {show_sats(order.max_fee)} in fees at most"),
+        ("provider", entities.npub(offer.provider)),
+        ("budget", f"{today}{day} spent or set aside today{job}"),
+    ]
 
 
 def wants_pieces(json: bool) -> bool:

@@ -4,6 +4,7 @@ import sys
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
+from cyclopts.validators import Number
 
 from pylon.cli.context import AsJson, Context, InContext
 from pylon.cli.exit_codes import ExitCode
@@ -25,10 +26,10 @@ def infer(
     model: str | None = None,
     backend: BackendName | None = None,
     stream: Annotated[bool, Parameter(negative="--no-stream")] = True,
-    max_tokens: int | None = None,
-    temperature: float | None = None,
-    top_p: float | None = None,
-    top_k: int | None = None,
+    max_tokens: Annotated[int | None, Parameter(validator=Number(gte=1))] = None,
+    temperature: Annotated[float | None, Parameter(validator=Number(gte=0, lte=2))] = None,
+    top_p: Annotated[float | None, Parameter(validator=Number(gt=0, lte=1))] = None,
+    top_k: Annotated[int | None, Parameter(validator=Number(gte=1))] = None,
     seed: int | None = None,
     system: str | None = None,
     json: AsJson = False,

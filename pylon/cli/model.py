@@ -11,7 +11,7 @@ app = subcommands("model")
 
 @app.command
 def pull(
-    source: str = "smollm2-135m-instruct", *, json: AsJson = False, context: InContext
+    source: str = "smollm2-135m-instruct", /, *, json: AsJson = False, context: InContext
 ) -> None:
     """Fetch a model for the embedded backend, unless it is here already.
 

@@ -1,11 +1,16 @@
-"""How an order looks: one schema for programs, one line or a few for people."""
+"""How an order looks: one schema for programs, one line or a receipt for people."""
 
 from typing import TYPE_CHECKING, Any
 
 from pylon.cli.exit_codes import ExitCode
+from pylon.errors import PeerFault
 
 if TYPE_CHECKING:
+    from pylon.model.ids import PublicKey
     from pylon.model.order import Offer, Order, OrderState
+
+SHORT = 8  # characters of an id that are shown; commands take them for the whole
+LATE_SECONDS = 5  # how long after its deadline an order that is watched may take to end
 
 
 def as_json(order: "Order", state: "OrderState", answer: str | None = None) -> dict[str, Any]:
@@ -13,9 +18,6 @@ def as_json(order: "Order", state: "OrderState", answer: str | None = None) -> d
     from pylon.model import order as orders
 
     offer: Offer | None = getattr(state, "offer", None)
-    provider = offer.provider if offer else order.provider
-    if isinstance(state, orders.Done):
-        provider = state.answer.provider
     return {
         "id": order.id,
         "state": name(state),
@@ -25,7 +27,7 @@ def as_json(order: "Order", state: "OrderState", answer: str | None = None) -> d
         "deadline": order.deadline,
         "network": str(order.network),
         "max_price_msat": order.max_price,
-        "provider": provider,
+        "provider": provider(order, state),
         "price_msat": offer.amount if offer else None,
         "fee_msat": getattr(state, "fee", None),
         "payment_hash": offer.payment_hash if offer else None,
@@ -36,19 +38,87 @@ def as_json(order: "Order", state: "OrderState", answer: str | None = None) -> d
     }
 
 
+def receipt(order: "Order", state: "OrderState", words: str) -> list[tuple[str, str]]:
+    """Lay an order out for people: what is known of it, with what proves it."""
+    from pylon.cli.output import when
+    from pylon.model import order as orders
+    from pylon.model.money import show_sats
+    from pylon.wire import entities
+
+    offer: Offer | None = getattr(state, "offer", None)
+    who, fee = provider(order, state), getattr(state, "fee", None)
+    known = {
+        "job": order.id,
+        "asked": question(order),
+        "when": when(order.opened_at),
+        "state": f"{name(state)}: {words}",
+        "provider": entities.npub(who) if who else None,
+        "price": show_sats(offer.amount) if offer else None,
+        "fee": show_sats(fee) if offer and fee is not None else None,
+        "payment hash": offer.payment_hash if offer else None,
+        "preimage": getattr(state, "preimage", None),
+        "result": state.answer.result if isinstance(state, orders.Done) else None,
+    }
+    return [(label, value) for label, value in known.items() if value is not None]
+
+
+def question(order: "Order") -> str:
+    """Say what was asked, as far as anybody may read it."""
+    from pylon.core import chat
+    from pylon.wire import jobs
+
+    if order.encrypted:
+        return "(encrypted)"
+    try:
+        inputs = jobs.read_request(order.request).inputs
+        if inputs:
+            return inputs[0].data
+        return chat.read_chat(order.request.content).prompt.messages[-1].content
+    except PeerFault:
+        return "(not readable)"
+
+
+def provider(order: "Order", state: "OrderState") -> "PublicKey | None":
+    """Name who answered, who was chosen, or who was asked, whichever is known."""
+    from pylon.model.order import Done
+
+    if isinstance(state, Done):
+        return state.answer.provider
+    offer: Offer | None = getattr(state, "offer", None)
+    return offer.provider if offer else order.provider
+
+
 def name(state: "OrderState") -> str:
     """Name a state as the documentation does: published, not-served, done."""
     letters = type(state).__name__
     return "".join(f"-{c.lower()}" if c.isupper() else c for c in letters).lstrip("-")
 
 
-def in_words(order: "Order", state: "OrderState") -> str:
-    """Say where an order stands, what it means for the money, and what to do."""
+def in_words(
+    order: "Order", state: "OrderState", *, pylon: str = "pylon", now: float | None = None
+) -> str:
+    """Say where an order stands, what it means for the money, and what to do.
+
+    `pylon` is how a command for this home is called. With `now` (unix seconds) an order that
+    nobody has looked after since its deadline is told from one that is under way.
+    """
+    from pylon.core.order_machine import is_final
+    from pylon.model.order import Disputed
+
+    words = _in_words(state)
+    if is_final(state) and not isinstance(state, Disputed):
+        return words
+    left = now is not None and now > order.deadline + LATE_SECONDS and not is_final(state)
+    over = "; its time is over, and this settles it" if left else ""
+    return f"{words}{over}: {pylon} job results {order.id[:SHORT]} --wait"
+
+
+def _in_words(state: "OrderState") -> str:
     from pylon.model import order as orders
 
     offer: Offer | None = getattr(state, "offer", None)
     if offer is not None:
-        return _with_offer(order, state, offer)
+        return _with_offer(state, offer)
     match state:
         case orders.Draft():
             return "not yet on a relay"
@@ -62,29 +132,22 @@ def in_words(order: "Order", state: "OrderState") -> str:
             return "called off; nothing was paid"
 
 
-def _with_offer(order: "Order", state: "OrderState", offer: "Offer") -> str:
+def _with_offer(state: "OrderState", offer: "Offer") -> str:
     from pylon.model import order as orders
     from pylon.model.money import show_sats
 
     price = show_sats(offer.amount)
-    pick_up = f"pylon job results {order.id[:12]} --wait"
     match state:
         case orders.Chosen():
             return f"{price} asked; waiting for a yes"
         case orders.Unknown():
-            return (
-                f"{price} may or may not be paid; the wallet is being asked, and it will not be "
-                f"paid twice: {pick_up}"
-            )
+            return f"{price} may or may not be paid, and will not be paid twice; asking the wallet"
         case orders.Paid():
             return f"{price} paid; waiting for the answer"
         case orders.Done(fee=fee):
             return f"answered; {price} paid, {show_sats(fee)} in fees"
         case orders.Disputed(reason=reason):
-            return (
-                f"{reason}; {price} are with the provider, and an answer that comes late still "
-                f"counts: {pick_up}"
-            )
+            return f"{reason}; {price} are with the provider, and a late answer still counts"
         case _:
             return f"paying {price}"
 

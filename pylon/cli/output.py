@@ -65,7 +65,16 @@ def columns() -> int:
 
 def when(moment: int) -> str:
     """Show a moment, in unix seconds, to a person."""
-    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d %H:%MZ")
+
+
+def fields(rows: Sequence[tuple[str, str]]) -> str:
+    """Lay labels and values out, a line each; on a terminal a long text goes on below itself."""
+    width = max(len(label) for label, _ in rows) + 2
+    lines = [f"{label:<{width}}{' '.join(value.split())}" for label, value in rows]
+    if sys.stdout.isatty():
+        lines = [_filled(line, width) for line in lines]
+    return "\n".join(lines)
 
 
 def _filled(line: str, hang: int | None) -> str:

@@ -36,8 +36,10 @@ def _given(context: Context) -> str | None:
         return context.environ.get("PYLON_PASSPHRASE") or None
     try:
         text = read_secret(path.expanduser()).decode("utf-8")
-    except (OSError, UnicodeDecodeError) as exc:
-        raise Misconfigured(f"{path} cannot be read: {exc}") from exc
+    except OSError as exc:
+        raise Misconfigured(f"{path} cannot be read: {exc.strerror}") from exc
+    except UnicodeDecodeError as exc:
+        raise Misconfigured(f"{path} cannot be read: it is not UTF-8 text") from exc
     passphrase = text.rstrip("\r\n")
     if not passphrase:
         raise Misconfigured(f"{path} is empty")

@@ -3,7 +3,10 @@
 import signal
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+from cyclopts.validators import Number
 
 from pylon.cli.exit_codes import ExitCode
 from pylon.cli.output import say
@@ -15,7 +18,7 @@ if TYPE_CHECKING:
 
 def relay(
     *,
-    port: int = 7777,
+    port: Annotated[int, Parameter(validator=Number(gte=0, lte=65_535))] = 7777,
     auth: bool = False,
     store: Path | None = None,
     url: tuple[str, ...] = (),

@@ -1,19 +1,23 @@
 """`pylon wallet`."""
 
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+from cyclopts.validators import Number
 
 from pylon.cli.commands import subcommands
 from pylon.cli.context import AsJson, InContext
 from pylon.cli.exit_codes import ExitCode
 from pylon.cli.ledger import with_ledger
-from pylon.cli.output import emit, table
+from pylon.cli.output import emit, fields, table, when
 from pylon.cli.wallet_fault import fault
 from pylon.cli.wallet_pay import pay
 from pylon.cli.whoami import whoami
 
 if TYPE_CHECKING:
     from pylon.ports.wallet import Wallet
+
+_POSITIVE = Parameter(validator=Number(gte=1))
 
 app = subcommands("wallet")
 app.command(whoami)
@@ -22,7 +26,9 @@ app.command(fault, show=False)  # for tests and drills
 
 
 @app.command
-def fund(sats: int = 10_000, *, json: AsJson = False, context: InContext) -> None:
+def fund(
+    sats: Annotated[int, _POSITIVE] = 10_000, /, *, json: AsJson = False, context: InContext
+) -> None:
     """Take play money from the faucet of the embedded ledger.
 
     $ pylon wallet fund
@@ -36,7 +42,7 @@ def fund(sats: int = 10_000, *, json: AsJson = False, context: InContext) -> Non
     from pylon.model.money import from_sats, show_sats
 
     balance = with_ledger(context, lambda wallet: wallet.fund(from_sats(sats)))
-    emit({"balance_msats": balance}, as_json=json, text=show_sats(balance))
+    emit({"balance_msat": balance}, as_json=json, text=show_sats(balance))
 
 
 @app.command
@@ -48,15 +54,16 @@ def balance(*, json: AsJson = False, context: InContext) -> None:
     from pylon.model.money import show_sats
 
     held = with_ledger(context, lambda wallet: wallet.balance())
-    emit({"balance_msats": held}, as_json=json, text=show_sats(held))
+    emit({"balance_msat": held}, as_json=json, text=show_sats(held))
 
 
 @app.command
 def invoice(
-    sats: int,
+    sats: Annotated[int, _POSITIVE],
+    /,
     *,
     memo: str = "",
-    expiry: int = 3600,
+    expiry: Annotated[int, _POSITIVE] = 3600,
     json: AsJson = False,
     context: InContext,
 ) -> None:
@@ -85,14 +92,16 @@ def invoice(
     value = {
         "bolt11": made.bolt11,
         "payment_hash": made.payment_hash,
-        "amount_msats": made.amount,
+        "amount_msat": made.amount,
         "expires_at": made.expires_at,
     }
     emit(value, as_json=json, text=made.bolt11)
 
 
 @app.command
-def history(*, limit: int = 20, json: AsJson = False, context: InContext) -> None:
+def history(
+    *, limit: Annotated[int, _POSITIVE] = 20, json: AsJson = False, context: InContext
+) -> None:
     """Show what came in and went out, newest first.
 
     $ pylon wallet history
@@ -112,8 +121,8 @@ def history(*, limit: int = 20, json: AsJson = False, context: InContext) -> Non
                 "at": entry.at,
                 "direction": entry.direction.value,
                 "state": entry.state,
-                "amount_msats": entry.amount,
-                "fee_msats": entry.fee,
+                "amount_msat": entry.amount,
+                "fee_msat": entry.fee,
                 "payment_hash": entry.payment_hash,
                 "description": entry.description,
             }
@@ -125,7 +134,7 @@ def history(*, limit: int = 20, json: AsJson = False, context: InContext) -> Non
         ("WHEN", "WAY", "STATE", "AMOUNT", "FEE", "WHAT"),
         [
             (
-                datetime.fromtimestamp(entry.at, UTC).strftime("%Y-%m-%d %H:%M:%SZ"),
+                when(entry.at),
                 entry.direction.value,
                 entry.state,
                 show_sats(entry.amount),
@@ -169,15 +178,13 @@ def status(*, json: AsJson = False, context: InContext) -> None:
             "warning": info.warning,
             "network": info.network.value,
             "node_key": info.node_key,
-            "balance_msats": held,
+            "balance_msat": held,
             "capabilities": asdict(info.capabilities),
         }
         return value, show_sats(held)
 
     value, held = with_ledger(context, look)
     path = str(ledger_path(context.home(), context.config()))
-    text = (
-        f"{value['warning']}\nnetwork   {value['network']}\nnode key  {value['node_key']}\n"
-        f"balance   {held}\nledger    {path}"
-    )
-    emit({**value, "path": path}, as_json=json, text=text)
+    shown = {"network": value["network"], "node key": value["node_key"], "balance": held}
+    rows = [(label, str(text)) for label, text in {**shown, "ledger": path}.items()]
+    emit({**value, "path": path}, as_json=json, text=f"{value['warning']}\n{fields(rows)}")

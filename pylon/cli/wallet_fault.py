@@ -13,6 +13,7 @@ Kind = Literal[
 
 def fault(
     kind: Kind,
+    /,
     *,
     value: int = 0,
     reason: str = "",

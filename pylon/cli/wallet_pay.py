@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
+from cyclopts.validators import Number
 
 from pylon.cli.context import AsJson, InContext
 from pylon.cli.exit_codes import ExitCode
@@ -19,10 +20,11 @@ if TYPE_CHECKING:
 
 def pay(
     bolt11: str,
+    /,
     *,
     yes: Annotated[bool, Parameter(negative="", show_default=False)] = False,
-    max_fee_sats: int | None = None,
-    timeout: float = 60,
+    max_fee_sats: Annotated[int | None, Parameter(validator=Number(gte=0))] = None,
+    timeout: Annotated[float, Parameter(validator=Number(gt=0))] = 60,
     json: AsJson = False,
     context: InContext,
 ) -> ExitCode:
@@ -108,7 +110,7 @@ def _show_outcome(result: "PaymentResult", *, short: bool, json: bool) -> ExitCo
         case _:
             state, code = "pending", ExitCode.PAYMENT_UNKNOWN
             text = "not known yet: the payment may still arrive; run the same command again to see"
-    renamed = {"amount": "amount_msats", "fee": "fee_msats"}
+    renamed = {"amount": "amount_msat", "fee": "fee_msat"}
     value = {renamed.get(name, name): given for name, given in asdict(result).items()}
     if json:
         emit({"state": state, **value}, as_json=True, text="")

@@ -4,7 +4,7 @@ from functools import partial
 
 from pylon.cli import passphrase
 from pylon.cli.context import AsJson, InContext
-from pylon.cli.output import emit
+from pylon.cli.output import emit, fields
 
 
 def whoami(*, json: AsJson = False, context: InContext) -> None:
@@ -24,6 +24,5 @@ def whoami(*, json: AsJson = False, context: InContext) -> None:
         "node_key": who.node_key,
         "network": who.network.value,
     }
-    width = max(map(len, value))
-    text = "\n".join(f"{name.replace('_', ' '):<{width}}  {shown}" for name, shown in value.items())
-    emit(value, as_json=json, text=text)
+    rows = [(name.replace("_", " "), shown) for name, shown in value.items()]
+    emit(value, as_json=json, text=fields(rows))

@@ -111,8 +111,8 @@ async def test_an_answer_that_takes_too_long_is_given_up(machine: Path) -> None:
 @pytest.mark.parametrize(
     ("tokens", "words"),
     [
-        (("Hi", "--temperature", "3"), "temperature: Expected float <= 2.0"),
-        (("Hi", "--max-tokens", "0"), "max_tokens: Expected int >= 1"),
+        (("Hi", "--temperature", "3"), "--temperature. Must be <= 2"),
+        (("Hi", "--max-tokens", "0"), "--max-tokens. Must be >= 1"),
         (("Hi", "--backend", "ollama", "--model", "llamacpp:a"), "cannot both be meant"),
         ((" ",), "the prompt is empty"),
         (("\udcff",), "the prompt is not UTF-8 text"),

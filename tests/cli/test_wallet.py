@@ -26,13 +26,13 @@ def wallet(pylon: Pylon, home: str, *tokens: str) -> Ran:
 
 def balance(pylon: Pylon, home: str) -> int:
     value = json.loads(wallet(pylon, home, "balance").out)
-    assert set(value) == {"balance_msats"}
-    return int(value["balance_msats"])
+    assert set(value) == {"balance_msat"}
+    return int(value["balance_msat"])
 
 
 def invoice(pylon: Pylon, home: str, sats: int) -> str:
     made = json.loads(wallet(pylon, home, "invoice", str(sats), "--memo", "tea").out)
-    assert set(made) == {"bolt11", "payment_hash", "amount_msats", "expires_at"}
+    assert set(made) == {"bolt11", "payment_hash", "amount_msat", "expires_at"}
     return str(made["bolt11"])
 
 
@@ -44,10 +44,10 @@ def test_money_moves_once_and_the_books_balance(pylon: Pylon, homes: tuple[str, 
     second = wallet(pylon, buyer, "pay", asked, "--yes")
 
     paid = json.loads(first.out)
-    assert (first.status, paid["state"], paid["amount_msats"]) == (0, "settled", 100_000)
+    assert (first.status, paid["state"], paid["amount_msat"]) == (0, "settled", 100_000)
     assert second.out == first.out
     assert balance(pylon, seller) == 100_000
-    assert balance(pylon, buyer) == 10_000_000 - 100_000 - paid["fee_msats"]
+    assert balance(pylon, buyer) == 10_000_000 - 100_000 - paid["fee_msat"]
     assert wallet(pylon, buyer, "audit").status == ExitCode.OK
 
 
@@ -168,7 +168,7 @@ def test_history_is_newest_first_with_a_stable_shape(pylon: Pylon, homes: tuple[
     assert all(
         set(row)
         == {
-            *("at", "direction", "state", "amount_msats", "fee_msats"),
+            *("at", "direction", "state", "amount_msat", "fee_msat"),
             *("payment_hash", "description"),
         }
         for row in rows
@@ -186,7 +186,7 @@ def test_status_says_that_this_is_play_money(pylon: Pylon, homes: tuple[str, str
 
     assert shown.startswith("embedded regtest ledger: not Lightning, no value\n")
     assert set(value) == {
-        *("backend", "warning", "network", "node_key", "balance_msats", "capabilities", "path"),
+        *("backend", "warning", "network", "node_key", "balance_msat", "capabilities", "path"),
     }
 
 

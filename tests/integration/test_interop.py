@@ -144,7 +144,7 @@ def about(job: Said) -> tuple[Tag, Tag]:
 
 
 def asking(made: Any) -> tuple[Tag, Tag]:
-    return ["status", "payment-required"], ["amount", str(made["amount_msats"]), made["bolt11"]]
+    return ["status", "payment-required"], ["amount", str(made["amount_msat"]), made["bolt11"]]
 
 
 async def submit(market: Market, *options: str) -> Process:

@@ -37,7 +37,7 @@ async def test_both_sides_are_left_with_what_they_bargained_for(market: Market) 
     (earning,) = await market.earnings()
     told = (earning["job"], earning["payment_hash"], earning["amount_msat"])
     assert told == (receipt["id"], receipt["payment_hash"], PRICE)
-    balance = (await market.ok(BUYER, "wallet", "balance"))["balance_msats"]
+    balance = (await market.ok(BUYER, "wallet", "balance"))["balance_msat"]
     assert balance == FUNDS_SATS * 1_000 - PRICE - FEE
     assert market.backend.prompts == [QUESTION]
     assert await market.faults() == []
