@@ -32,6 +32,7 @@ JOBS = 5_000
 BATCH = 50
 STEPS = 3  # a job that nobody pays for: begun, answered, published
 TASKS = 50
+ROUNDS = 3
 
 JobChange = Change[Job, JobState]
 
@@ -40,8 +41,8 @@ def measure() -> list[Row]:
     """Return the rates, the store's beside the database's."""
     lives = [life(n) for n in range(JOBS)]
     batches = [lives[n : n + BATCH] for n in range(0, JOBS, BATCH)]
-    limit = bare(batches)
-    jobs = timed(JOBS, lambda store: in_batches(store, batches))
+    limit = max(bare(batches) for _ in range(ROUNDS))
+    jobs = max(timed(JOBS, lambda store: in_batches(store, batches)) for _ in range(ROUNDS))
     size = len(lives[0][0].facts.prompt.messages[0].content) if lives[0][0].facts else 0
     life_is = f"{STEPS} saves, {size} byte prompt twice, 4 acts in and out, {BATCH} jobs a save"
     return [

@@ -23,7 +23,7 @@ from benchmarks.rows import Row, Size, show
 from pylon.adapters.keys import LocalSigner
 from pylon.adapters.lightning.ledger.opening import open_ledger
 from pylon.adapters.lightning.ledger.wallet import LedgerWallet
-from pylon.app.buyer import Buyer, BuyerParts, open_buyer
+from pylon.app.buyer import PROGRESS_SIZE, Buyer, BuyerParts, open_buyer
 from pylon.app.provider import ProviderParts, serve_provider
 from pylon.app.relays import Pool, open_pool
 from pylon.app.store import Store, open_store
@@ -35,6 +35,7 @@ from pylon.model.event import Event
 from pylon.model.ids import RelayUrl
 from pylon.model.money import Network, from_sats
 from pylon.model.order import Done, Order
+from pylon.ports.channels import drain
 from pylon.wire import event as events
 from pylon.wire import frames
 from pylon.wire.frames import Found, Submit, encode
@@ -43,8 +44,8 @@ from pylon.wire.secp import KeyPair
 HONEST_JOBS = 3_000
 PAID_JOBS = 1_000
 ROUNDS = 3
-HONEST_DEPTH = 64  # jobs asked for and not yet answered
-PAID_DEPTH = 64
+HONEST_DEPTH = 128  # jobs asked for and not yet answered
+PAID_DEPTH = 128
 PACED_JOBS = 500
 PACE = 100  # jobs a second
 NODES = {PROVIDER: KeyPair(b"\x05" * 32), CUSTOMER: KeyPair(b"\x06" * 32)}
@@ -191,12 +192,13 @@ async def _buy_all(buyer: Buyer, settings: Config, count: int) -> float:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(order)
         while left:
-            item = await buyer.progress.receive()
-            if isinstance(item, OrderChanged) and is_final(item.state):
-                assert isinstance(item.state, Done), item.state
-                assert item.state.preimage is not None
-                room.release()
-                left -= 1
+            first = await buyer.progress.receive()
+            for item in drain(buyer.progress, first, limit=PROGRESS_SIZE):
+                if isinstance(item, OrderChanged) and is_final(item.state):
+                    assert isinstance(item.state, Done), item.state
+                    assert item.state.preimage is not None
+                    room.release()
+                    left -= 1
     return count / (time.perf_counter() - began)
 
 
