@@ -1,6 +1,6 @@
 """A whole node: its resources opened in order, and the provider that lives in them."""
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 
@@ -21,8 +21,12 @@ from pylon.config import Config
 from pylon.errors import BackendUnavailable, Misconfigured
 from pylon.model.ids import RelayUrl
 from pylon.model.inference import BackendHealth
+from pylon.model.job import Job, JobState
+from pylon.model.relays import RelayHealth
+from pylon.ports.channels import Hint
 from pylon.ports.clock import Clock
 from pylon.ports.inference import Backend
+from pylon.ports.records import Records
 from pylon.wire.relay_url import normalise
 
 
@@ -39,11 +43,14 @@ class Opened:
 
 @frozen
 class Serving:
-    """Told once, when the node can take jobs."""
+    """Told once, when the node can take jobs, with what shows how it is doing from then on."""
 
     relays: tuple[RelayUrl, ...]
     bundled_relay: bool
     backends: tuple[BackendHealth, ...]
+    relay_health: Callable[[], tuple[RelayHealth, ...]]
+    jobs: Records[Job, JobState]
+    jobs_changed: Hint
 
 
 async def run_node(
@@ -76,7 +83,10 @@ async def run_node(
                 await nursery.start(partial(serve_provider, parts, stop=stop))
                 healths = tuple([await backend.health() for backend in backends])
                 urls = tuple(health.url for health in pool.health())
-                task_status.started(Serving(urls, bundled, healths))
+                serving = Serving(
+                    urls, bundled, healths, pool.health, store.jobs, parts.jobs_changed
+                )
+                task_status.started(serving)
 
 
 @asynccontextmanager

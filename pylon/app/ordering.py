@@ -120,7 +120,9 @@ async def find_order(store: Store, text: str) -> Record[Order, OrderState]:
     latest = await store.orders.recent(limit=KNOWN_ORDERS)
     matches = [record for record in latest if record.id.startswith(prefix)]
     if len(prefix) < SHORTEST_PREFIX:
-        raise Misconfigured(f"no job {text!r}: give {SHORTEST_PREFIX} characters of its id, or more")
+        raise Misconfigured(
+            f"no job {text!r}: give {SHORTEST_PREFIX} characters of its id, or more"
+        )
     if not matches:
         raise Misconfigured(f"no job {text!r} was ordered from this home: see `pylon job list`")
     if len(matches) > 1:

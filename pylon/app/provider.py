@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 import trio
-from attrs import frozen
+from attrs import field, frozen
 
 from pylon.app.actors import Actors
 from pylon.app.relays import Pool
@@ -62,6 +62,7 @@ class ProviderParts:
     backends: Sequence[Backend]
     pool: Pool
     clock: Clock
+    jobs_changed: Hint = field(factory=Hint)  # in the store, for whoever shows jobs
 
 
 async def serve_provider(
@@ -142,7 +143,7 @@ class _Provider:
             p.clock,
             self.service,
             self.hints,
-            (self.deadlines_changed, self.changed),
+            (self.deadlines_changed, self.changed, p.jobs_changed),
         )
         await self.actors.start("job processor", processor.run, owns=(self.mail_out,))
         deadlines: Deadlines[Mail] = Deadlines(

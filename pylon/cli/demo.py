@@ -9,7 +9,9 @@ from attrs import define, field
 from pylon.cli import order_view
 from pylon.cli.context import AsJson, Context, InContext
 from pylon.cli.exit_codes import ExitCode
-from pylon.cli.output import byte_progress, data, emit, say, stream
+from pylon.cli.following import wants_pieces
+from pylon.cli.output import byte_progress, columns, data, emit, say, stream
+from pylon.core.pieces import Pieces
 
 if TYPE_CHECKING:
     from pylon.app.demo import Demo
@@ -18,8 +20,9 @@ if TYPE_CHECKING:
 
 PROMPT = "In one sentence: what is Bitcoin?"
 SHORT = 12  # characters of an id that are shown
-_MARGIN = " " * 13  # where the story's texts begin
-_WIDTH = 72  # after so many characters a line is broken at the next space
+_HANG = 20  # where the words of a line of the story begin
+_MARGIN = " " * 13  # where the answer begins
+_WIDTH = 78  # an answer is broken at the last space before this column, or the terminal's edge
 
 
 def demo(prompt: str = PROMPT, *, json: AsJson = False, context: InContext) -> int:
@@ -69,7 +72,9 @@ async def _order(demo: "Demo", *, prompt: str, json: bool, began: float) -> int:
     from pylon.ports.records import Record
 
     provider = demo.provider.identity.public_key
-    wish = Wish(prompt, provider=provider, auto_pay=True, streaming=not json, temperature=0.0)
+    wish = Wish(
+        prompt, provider=provider, auto_pay=True, streaming=wants_pieces(json), temperature=0.0
+    )
     order = prepare(demo.buyer, wish)
     story = _Story(demo, order, quiet=json)
     story.introduce(trio.current_time() - began)
@@ -112,9 +117,10 @@ class _Story:
     demo: "Demo"
     order: "Order"
     quiet: bool
-    pieces: str = field(default="", init=False)
+    pieces: Pieces = field(factory=Pieces, init=False)
     _began: float = field(default=0.0, init=False)
     _column: int = field(default=0, init=False)
+    _between: bool = field(default=True, init=False)  # no word has been begun
     _told: set[str] = field(factory=set, init=False)
 
     def introduce(self, seconds: float) -> None:
@@ -139,12 +145,11 @@ class _Story:
         match item:
             case mail.OrderChanged(state=state):
                 self._tell_state(state)
-            case mail.PartialHeard(text=text) if not self.quiet:
-                if not self.pieces:
+            case mail.PartialHeard(text=text, seq=seq) if wants_pieces(self.quiet):
+                if not self.pieces.text:
                     self._line("answer", "from the provider, as it is made:")
                     stream(f"\n{_MARGIN}")
-                self.pieces += text
-                stream(self._wrapped(text))
+                stream(self._wrapped(self.pieces.add(seq, text)))
             case mail.StatusHeard(status="processing"):
                 self._line("work", "the provider has its money and begins")
             case mail.OfferRefused(reason=reason):
@@ -155,13 +160,16 @@ class _Story:
     def _wrapped(self, piece: str) -> str:
         """Break a piece of text where a line is full, at a space."""
         shown = ""
-        for word in re.split(r"([ \n])", piece):
+        for word in re.findall(r"\n| |[^ \n]+", piece):
             self._column += len(word)
-            if word == "\n" or (word == " " and self._column > _WIDTH):
-                self._column = 0
-                shown += f"\n{_MARGIN}"
+            full = self._column > min(_WIDTH, columns()) - len(_MARGIN)
+            if word == "\n":
+                shown, self._column = f"{shown}\n{_MARGIN}", 0
+            elif full and self._between and word != " ":
+                shown, self._column = f"{shown.rstrip(' ')}\n{_MARGIN}{word}", len(word)
             else:
                 shown += word
+            self._between = word in "\n "
         return shown
 
     def _tell_state(self, state: "OrderState") -> None:
@@ -189,14 +197,15 @@ class _Story:
         if not self.quiet and name not in self._told:
             self._told.add(name)
             seconds = self.demo.buyer.clock.now() - self._began
-            say(f"  {seconds:5.2f} s  {name:<8} {text}", style=_STYLES.get(name, ""))
+            line = f"  {seconds:5.2f} s  {name:<8} {text}"
+            say(line, style=_STYLES.get(name, ""), hang=_HANG)
 
     def conclude(self, state: "Done", answer: str, claims: list[str]) -> None:
         """Print what is left of the answer, the receipt, and what to do next."""
-        if self.pieces:
+        if self.pieces.text:
             stream("\n\n")
-        if self.pieces.strip() != answer.strip():
-            data(f"\n{_MARGIN}{self._wrapped(answer)}\n")
+        if self.pieces.rest_of(answer) != "":
+            data(answer)
         self._line("receipt", f"result {state.answer.result[:SHORT]}, signed by the provider")
         for claim in claims:
             say(f"             checked: {claim}", style="green")
@@ -208,7 +217,9 @@ class _Story:
 
 _STYLES = {"offer": "yellow", "paid": "bold yellow", "receipt": "bold green", "refused": "red"}
 _NEXT = (
-    "pylon --home ~/a init                 pylon --home ~/b init",
-    "pylon --home ~/a run                  pylon --home ~/b wallet fund",
-    '                                      pylon --home ~/b job submit "What is 2+2?" --auto-pay',
+    "1   pylon --home ~/a init",
+    "    pylon --home ~/a run",
+    "2   pylon --home ~/b init",
+    "    pylon --home ~/b wallet fund",
+    '    pylon --home ~/b job submit "What is 2+2?" --auto-pay',
 )

@@ -7,7 +7,7 @@ from cyclopts import Parameter
 
 from pylon.cli import passphrase
 from pylon.cli.context import AsJson, Context, InContext
-from pylon.cli.output import ask, ask_secret, emit, is_interactive, say
+from pylon.cli.output import ask, ask_secret, emit, fields, is_interactive, say
 from pylon.errors import Misconfigured
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pylon.config import Config
 
 _TRIES = 3
+_WORDS_IN_A_ROW = 4
 
 
 def init(
@@ -74,15 +75,19 @@ def init(
         {
             "home": str(home.root),
             "npub": made.npub,
-            "public_key": made.public_key,
+            "pubkey": made.public_key,
             "node_key": made.node_key,
             "network": made.network.value,
             "encrypted_with": "keyfile" if secret is None else "passphrase",
             "backups": [str(path) for path in kept],
         },
         as_json=json,
-        text=f"{made.npub} on {made.network} in {home.root}",
+        text=fields(
+            [("npub", made.npub), ("network", made.network.value), ("home", str(home.root))]
+        ),
     )
+    if not json and made.network is Network.REGTEST:
+        say(f"next: {home.command} wallet fund", style="dim")
 
 
 def _with_network(home: "Home", context: Context, network: str | None) -> "Config":
@@ -135,15 +140,25 @@ def _imported() -> str:
 def _show(words: str) -> None:
     """Show the words this once, and see to it that a person has written them down."""
     say("Write these words down: they are this identity, and they are shown only now.\n")
-    say(f"    {words}\n", style="bold")
     if not is_interactive():
+        say(f"    {words}\n")
         return
+    say(f"{_numbered(words.split())}\n", style="bold")
     for _ in range(_TRIES):
         if wrong := _first_difference(words, ask("Type them again:")):
             say(f"Not the same: look at word {wrong}.")
         else:
             return
     raise Misconfigured("the words were not repeated; nothing was written")
+
+
+def _numbered(words: list[str]) -> str:
+    """Lay words out as they are written down: four in a row, each with its number."""
+    cells = [f"{number:>4} {word:<8}" for number, word in enumerate(words, start=1)]
+    rows = [
+        cells[start : start + _WORDS_IN_A_ROW] for start in range(0, len(cells), _WORDS_IN_A_ROW)
+    ]
+    return "\n".join("  ".join(row).rstrip() for row in rows)
 
 
 def _first_difference(words: str, repeated: str) -> int | None:

@@ -7,6 +7,7 @@ from cyclopts import Parameter
 
 from pylon.cli.context import AsJson, Context, InContext
 from pylon.cli.exit_codes import ExitCode
+from pylon.cli.job_feed import show_jobs
 from pylon.cli.output import byte_progress, emit, say
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from pylon.app.node import Opened, Serving
 
 Mode = Literal["provider"]
+RELAY_SECONDS = 3.0  # how long relays may take to answer before a person is told
 
 
 def run(*, json: AsJson = False, context: InContext) -> int:
@@ -80,6 +82,9 @@ async def _until_signal(opened: "Opened", json: bool) -> int:
             node = partial(run_node, opened, stop=stop, download=download)
             serving = await nursery.start(_then_cancel, node, nursery.cancel_scope)
         _announce(opened, serving, json=json)
+        nursery.start_soon(_complain, serving)
+        if not json:
+            nursery.start_soon(show_jobs, serving)
     return ExitCode.OK if stop.is_set() else ExitCode.FAILURE
 
 
@@ -106,7 +111,7 @@ async def _heed_signals(
             if stop.is_set():
                 everything.cancel("asked twice")
             else:
-                say("finishing the jobs in hand; once more to stop at once")
+                say("\nfinishing the jobs in hand; once more to stop at once")
             stop.set()
 
 
@@ -126,9 +131,20 @@ def _announce(opened: "Opened", serving: "Serving", *, json: bool) -> None:
         }
         emit(value, as_json=True, text="")
         return
-    say(f"{identity.npub} takes jobs on {identity.network}", style="bold")
+    say(f"Taking jobs on {identity.network}; Ctrl-C ends it.", style="bold")
+    say(f"  npub   {identity.npub}")
     for relay in serving.relays:
-        say(f"  relay   {relay}{' (served here)' if serving.bundled_relay else ''}")
+        say(f"  relay  {relay}{' (served here)' if serving.bundled_relay else ''}")
     for model in models:
-        say(f"  model   {model}")
-    say("  stop    Ctrl-C")
+        say(f"  model  {model}")
+    say("")
+
+
+async def _complain(serving: "Serving") -> None:
+    """Say which relays cannot be reached; they are tried again and again."""
+    import trio
+
+    await trio.sleep(RELAY_SECONDS)
+    for relay in serving.relay_health():
+        if not relay.connected:
+            say(f"{relay.url} cannot be reached, still trying: {relay.detail}", style="yellow")

@@ -20,7 +20,7 @@ def whoami(*, json: AsJson = False, context: InContext) -> None:
     who = unlock(context.home(), network, ask_passphrase=partial(passphrase.current, context))
     value = {
         "npub": who.npub,
-        "public_key": who.public_key,
+        "pubkey": who.public_key,
         "node_key": who.node_key,
         "network": who.network.value,
     }

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import tomllib
 from pathlib import Path
 
@@ -25,6 +26,11 @@ def _nobody_at_the_keyboard(monkeypatch: pytest.MonkeyPatch) -> None:
     typed("", monkeypatch)
 
 
+def numbered_words_in(shown: str) -> str:
+    found = dict(re.findall(r"(\d+) ([a-z]+)", shown))
+    return " ".join(found[str(number)] for number in range(1, len(found) + 1))
+
+
 def words_in(shown: str) -> str:
     (line,) = [line for line in shown.splitlines() if line.startswith("    ")]
     return line.strip()
@@ -37,7 +43,7 @@ def test_a_new_identity_is_made_for_play_money(pylon: Pylon, machine: Path) -> N
     home = machine / ".pylon"
     value = json.loads(made.out)
     assert set(value) == {
-        *("home", "npub", "public_key", "node_key", "network", "encrypted_with", "backups"),
+        *("home", "npub", "pubkey", "node_key", "network", "encrypted_with", "backups"),
     }
     assert value["home"] == str(home)
     assert (value["network"], value["encrypted_with"], value["backups"]) == (
@@ -46,7 +52,7 @@ def test_a_new_identity_is_made_for_play_money(pylon: Pylon, machine: Path) -> N
         [],
     )
     assert json.loads(shown.out) == {
-        name: value[name] for name in ("npub", "public_key", "node_key", "network")
+        name: value[name] for name in ("npub", "pubkey", "node_key", "network")
     }
     assert "For play money only." in made.err
     assert len(words_in(made.err).split()) == 12
@@ -74,7 +80,7 @@ def test_imported_words_give_the_published_key(
 
     assert NPUB in pylon("init", "--import").out
     assert pylon("wallet", "whoami").out == pylon("whoami").out
-    assert f"npub        {NPUB}\n" in pylon("whoami").out
+    assert f"npub      {NPUB}\n" in pylon("whoami").out
 
 
 @pytest.mark.parametrize(
@@ -214,7 +220,8 @@ def test_a_person_writes_the_words_down_and_repeats_them(machine: Path) -> None:
         person.type("secret")
         person.expect("The same again:")
         person.type("secret")
-        words = words_in(person.expect("Type them again:").replace("\r", ""))
+        words = numbered_words_in(person.expect("Type them again:"))
+        assert len(words.split()) == 12
         wrong = words.split()
         wrong[4] = "zoo" if wrong[4] != "zoo" else "able"
         person.type(" ".join(wrong))

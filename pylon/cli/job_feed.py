@@ -1,0 +1,76 @@
+"""What a seller sees: a line for each turn a job takes."""
+
+from typing import TYPE_CHECKING
+
+from pylon.cli.output import say, when
+
+if TYPE_CHECKING:
+    from pylon.app.node import Serving
+    from pylon.model.job import Job, JobState
+    from pylon.model.money import Msat
+    from pylon.ports.records import Record
+
+LOOK = 50  # jobs looked at whenever some have changed; of more at once, some are not shown
+KEPT = 1_000  # jobs whose last line is remembered
+SHORT = 8  # characters of an id that are shown
+
+
+async def show_jobs(serving: "Serving") -> None:
+    """Tell what happens to jobs from now on, until cancelled."""
+    from pylon.core.recent import Recent
+    from pylon.model.ids import JobId
+
+    told = Recent[JobId, str](KEPT)
+    for record in await serving.jobs.recent(limit=LOOK):
+        told.put(record.id, in_words(record.facts, record.state) or "")
+    while True:
+        await serving.jobs_changed.wait()
+        for record in reversed(await serving.jobs.recent(limit=LOOK)):
+            words = in_words(record.facts, record.state)
+            if words is not None and told.get(record.id) != words:
+                told.put(record.id, words)
+                _show(record, words)
+
+
+def _show(record: "Record[Job, JobState]", words: str) -> None:
+    state = type(record.state).__name__
+    say(
+        f"{when(record.updated_at)}  {record.id[:SHORT]}  {state.lower():<9}  {words}",
+        style=_STYLES.get(state, ""),
+        hang=_HANG,
+    )
+
+
+def in_words(job: "Job", state: "JobState") -> str | None:
+    """Say where a job stands and what that means for the money; None where it only passes by."""
+    from pylon.model import job as jobs
+    from pylon.model.money import show_sats
+
+    price = show_sats(job.price)
+    match state:
+        case jobs.Offered(closing=False):
+            return f"{price} asked"
+        case jobs.Working(paid=paid):
+            return f"{price} paid" if paid else "for nothing"
+        case jobs.Settled(paid=paid):
+            return f"answered, {price} earned" if paid else "answered, for nothing"
+        case jobs.Refused(reason=reason):
+            return reason
+        case jobs.Failed(reason=reason, owed=owed):
+            return f"{reason}{_owed(owed)}"
+        case jobs.Expired():
+            return "not paid in time"
+        case jobs.Cancelled(owed=owed):
+            return f"called off by its author{_owed(owed)}"
+        case _:
+            return None
+
+
+def _owed(amount: "Msat") -> str:
+    from pylon.model.money import show_sats
+
+    return f"; {show_sats(amount)} are owed back" if amount else ""
+
+
+_HANG = 39  # where the words of a line begin
+_STYLES = {"Settled": "green", "Refused": "dim", "Failed": "red", "Expired": "dim"}
