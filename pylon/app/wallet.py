@@ -34,8 +34,8 @@ async def open_regtest_ledger(
     """Open the embedded ledger, which can do more than a wallet: make money, audit, fail on order."""
     if identity.network is not Network.REGTEST:
         raise Misconfigured(
-            f"the embedded ledger is play money for regtest, and this node is on "
-            f"{identity.network}: there is no wallet for that network yet"
+            f"this node is on {identity.network}, and there is no wallet for that network yet: "
+            "make another home for regtest, pylon --home DIR init, where money is play money"
         )
     path = ledger_path(home, config)
     make_folder(path.parent)

@@ -95,6 +95,8 @@ def _request(
 
     try:
         text = sys.stdin.read() if prompt is None else prompt
+        if not text.strip():
+            raise Misconfigured('the prompt is empty: pylon infer --prompt "Hello"')
         for given in (text, system or ""):
             given.encode()
         request = read_params(params.items(), text)

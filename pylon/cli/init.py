@@ -86,7 +86,9 @@ def init(
             [("npub", made.npub), ("network", made.network.value), ("home", str(home.root))]
         ),
     )
-    if not json and made.network is Network.REGTEST:
+    if made.network is not Network.REGTEST:
+        say(f"There is no wallet for {made.network} yet: this node can neither sell nor buy.")
+    elif not json:
         say(f"next: {home.command} wallet fund", style="dim")
 
 

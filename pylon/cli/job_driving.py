@@ -116,9 +116,10 @@ def _conclusion(opened: "Opened", order: "Order", state: "OrderState") -> str:
 
     pylon = opened.home.command
     words = order_view.in_words(order, state, pylon=pylon)
-    if not isinstance(state, Done):
-        return words
-    return f"{words}; the receipt: {pylon} job status {order.id[: order_view.SHORT]}"
+    if isinstance(state, Done):
+        return f"{words}; the receipt: {pylon} job status {order.id[: order_view.SHORT]}"
+    help_ = order_view.advice(state, pylon=pylon)
+    return f"{words}; {help_}" if help_ else words
 
 
 @contextmanager

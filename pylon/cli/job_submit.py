@@ -96,7 +96,7 @@ def submit(
     from pylon.model.money import from_sats
 
     wish = Wish(
-        prompt=_read_prompt(prompt, input),
+        prompt=_not_empty(_read_prompt(prompt, input)),
         kind=kind,
         backend=backend,
         model=model,
@@ -151,6 +151,12 @@ def _read_prompt(prompt: str | None, source: str | None) -> str:
         return raw.decode("utf-8")
     except UnicodeDecodeError as exc:
         raise Misconfigured(f"--input {source} is not UTF-8 text") from exc
+
+
+def _not_empty(prompt: str) -> str:
+    if not prompt.strip():
+        raise Misconfigured("the prompt is empty, and nobody sells an answer to nothing")
+    return prompt
 
 
 def _read_file(name: str) -> bytes:

@@ -152,6 +152,19 @@ def _with_offer(state: "OrderState", offer: "Offer") -> str:
             return f"paying {price}"
 
 
+def advice(state: "OrderState", *, pylon: str = "pylon") -> str | None:
+    """Say what may help an order of the same kind next time; None where nothing is known to."""
+    from pylon.model.order import Cause, Declined, NotServed
+
+    helps = {
+        Cause.RELAYS: "`pylon run` and `pylon relay` serve a relay on this machine",
+        Cause.TIME: "is a provider running? --timeout gives it longer",
+        Cause.PAYMENT: f"see {pylon} wallet balance, and {pylon} wallet fund",
+        Cause.BUDGET: "the caps are under [budget] in config.toml",
+    }
+    return helps.get(state.cause) if isinstance(state, Declined | NotServed) else None
+
+
 def exit_code(state: "OrderState") -> ExitCode:
     """Choose the exit status for how an order stands when a command stops watching it."""
     from pylon.model import order as orders

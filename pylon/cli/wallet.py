@@ -9,7 +9,7 @@ from pylon.cli.commands import subcommands
 from pylon.cli.context import AsJson, InContext
 from pylon.cli.exit_codes import ExitCode
 from pylon.cli.ledger import with_ledger
-from pylon.cli.output import emit, fields, table, when
+from pylon.cli.output import emit, fields, say, table, when
 from pylon.cli.wallet_fault import fault
 from pylon.cli.wallet_pay import pay
 from pylon.cli.whoami import whoami
@@ -129,6 +129,9 @@ def history(
             for entry in entries
         ]
         emit(rows, as_json=True, text="")
+        return
+    if not entries:
+        say(f"nothing yet: {context.home().command} wallet fund")
         return
     table(
         ("WHEN", "WAY", "STATE", "AMOUNT", "FEE", "WHAT"),
