@@ -85,7 +85,8 @@ class NodeHome:
             wish = Wish(wish, auto_pay=True)
         signer = LocalSigner(keys(self.number))
         identity = Identity(signer, keys(self.number), Network.REGTEST)
-        opened = Opened(Home(*[Path("nowhere")] * 3), self.config, identity, {}, self.world.clock)
+        home = Home(Path("nowhere"), Path("nowhere"), Path("nowhere"))
+        opened = Opened(home, self.config, identity, {}, self.world.clock)
         return evolve(prepare(opened, evolve(wish, **changes)))
 
     def pool(self) -> Any:
