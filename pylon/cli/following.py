@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pylon.model.ids import JobId, PublicKey
     from pylon.model.order import Chosen, Order, OrderState
 
-LATE_SECONDS = 5.0  # how long after its deadline an order may take to end by itself
+LATE_SECONDS = 8.0  # how long after its deadline an order may take to end by itself
 SILENCE_SECONDS = 3.0  # after so long without a relay a person is told why
 NPUB_SHORT = 12  # characters of a public key that are shown where many are
 

@@ -5,27 +5,27 @@ from typing import TYPE_CHECKING
 from pylon.cli.output import say, when
 
 if TYPE_CHECKING:
-    from pylon.app.node import Serving
     from pylon.model.job import Job, JobState
     from pylon.model.money import Msat
-    from pylon.ports.records import Record
+    from pylon.ports.channels import Hint
+    from pylon.ports.records import Record, Records
 
 LOOK = 50  # jobs looked at whenever some have changed; of more at once, some are not shown
 KEPT = 1_000  # jobs whose last line is remembered
 SHORT = 8  # characters of an id that are shown
 
 
-async def show_jobs(serving: "Serving") -> None:
-    """Tell what happens to jobs from now on, until cancelled."""
+async def show_jobs(jobs: "Records[Job, JobState]", changed: "Hint") -> None:
+    """Tell what happens to jobs from now on, whenever `changed` is poked, until cancelled."""
     from pylon.core.recent import Recent
     from pylon.model.ids import JobId
 
     told = Recent[JobId, str](KEPT)
-    for record in await serving.jobs.recent(limit=LOOK):
+    for record in await jobs.recent(limit=LOOK):
         told.put(record.id, in_words(record.facts, record.state) or "")
     while True:
-        await serving.jobs_changed.wait()
-        for record in reversed(await serving.jobs.recent(limit=LOOK)):
+        await changed.wait()
+        for record in reversed(await jobs.recent(limit=LOOK)):
             words = in_words(record.facts, record.state)
             if words is not None and told.get(record.id) != words:
                 told.put(record.id, words)

@@ -84,7 +84,7 @@ async def _until_signal(opened: "Opened", json: bool) -> int:
         _announce(opened, serving, json=json)
         nursery.start_soon(_complain, serving)
         if not json:
-            nursery.start_soon(show_jobs, serving)
+            nursery.start_soon(show_jobs, serving.jobs, serving.jobs_changed)
     return ExitCode.OK if stop.is_set() else ExitCode.FAILURE
 
 
