@@ -89,7 +89,7 @@ def init(
     if made.network is not Network.REGTEST:
         say(f"There is no wallet for {made.network} yet: this node can neither sell nor buy.")
     elif not json:
-        say(f"next: {home.command} wallet fund", style="dim")
+        say(f"next: {home.command} wallet fund", style="dim", as_is=True)
 
 
 def _with_network(home: "Home", context: Context, network: str | None) -> "Config":

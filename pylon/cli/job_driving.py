@@ -97,7 +97,8 @@ async def show(
         emit(order_view.as_json(order, state, answer), as_json=True, text="")
         return
     _print_answer(answer, shown or Pieces())
-    say(_conclusion(opened, order, state), style="dim")
+    for line in _conclusion(opened, order, state):
+        say(line, style="dim", as_is=True)
 
 
 def _print_answer(answer: str | None, shown: Pieces) -> None:
@@ -111,15 +112,16 @@ def _print_answer(answer: str | None, shown: Pieces) -> None:
         data(answer)
 
 
-def _conclusion(opened: "Opened", order: "Order", state: "OrderState") -> str:
+def _conclusion(opened: "Opened", order: "Order", state: "OrderState") -> list[str]:
+    """Say how an order stands, and on a line of its own what to do next."""
     from pylon.model.order import Done
 
     pylon = opened.home.command
     words = order_view.in_words(order, state, pylon=pylon)
     if isinstance(state, Done):
-        return f"{words}; the receipt: {pylon} job status {order.id[: order_view.SHORT]}"
-    help_ = order_view.advice(state, pylon=pylon)
-    return f"{words}; {help_}" if help_ else words
+        return [words, f"receipt: {pylon} job status {order.id[: order_view.SHORT]}"]
+    advice = order_view.advice(state, pylon=pylon)
+    return [words, advice] if advice else [words]
 
 
 @contextmanager
@@ -132,9 +134,10 @@ def _told_how_it_goes_on(opened: "Opened", follower: Follower) -> Generator[None
         ended = True
     finally:
         if not ended:
-            say(f"\nthe job is kept; to go on: {pylon} job results {job} --wait")
+            say("\nthe job is kept")
+            say(f"to go on: {pylon} job results {job} --wait", as_is=True)
             if not follower.paying:
-                say(f"to call it off: {pylon} job cancel {job}")
+                say(f"to call it off: {pylon} job cancel {job}", as_is=True)
 
 
 def lock_of(job: "JobId") -> str:

@@ -43,14 +43,14 @@ def clean(text: str) -> str:
     return text.translate(_UNSAFE)
 
 
-def say(text: str, *, style: str = "", hang: int | None = None) -> None:
+def say(text: str, *, style: str = "", hang: int | None = None, as_is: bool = False) -> None:
     """Tell a person something, on stderr. `style` is rich's, for a terminal.
 
     There a line that is too long goes on in the next, `hang` columns in (by default two more than
-    it begins with). Nothing is broken inside a word.
+    it begins with). Nothing is broken inside a word. A command that is to be copied goes `as_is`.
     """
     shown = clean(text)
-    if sys.stderr.isatty():
+    if sys.stderr.isatty() and not as_is:
         shown = "\n".join(_filled(line, hang) for line in shown.split("\n"))
     if style and _may_style(sys.stderr):
         _draw(shown, style, stderr=True)
@@ -69,12 +69,9 @@ def when(moment: int) -> str:
 
 
 def fields(rows: Sequence[tuple[str, str]]) -> str:
-    """Lay labels and values out, a line each; on a terminal a long text goes on below itself."""
+    """Lay labels and values out, a line each."""
     width = max(len(label) for label, _ in rows) + 2
-    lines = [f"{label:<{width}}{' '.join(value.split())}" for label, value in rows]
-    if sys.stdout.isatty():
-        lines = [_filled(line, width) for line in lines]
-    return "\n".join(lines)
+    return "\n".join(f"{label:<{width}}{' '.join(value.split())}" for label, value in rows)
 
 
 def _filled(line: str, hang: int | None) -> str:

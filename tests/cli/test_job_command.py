@@ -154,7 +154,7 @@ def test_results_are_the_answer_alone_and_what_it_cost_beside_it(pylon: Pylon, h
 
     assert (ran.status, ran.out) == (0, "four\n\nof course\n")
     assert ran.err == (
-        "answered; 12 sat paid, 0.101 sat in fees; the receipt: pylon job status 00000000\n"
+        "answered; 12 sat paid, 0.101 sat in fees\nreceipt: pylon job status 00000000\n"
     )
     assert json.loads(pylon("job", "results", JOB, "--json").out)["answer"] == "four\n\nof course"
 
@@ -296,6 +296,6 @@ def test_where_no_relay_answers_a_person_is_told_why_and_what_helps(
 
     assert (ran.status, ran.out) == (ExitCode.NETWORK, "")
     assert "ws://127.0.0.1:1 cannot be reached: " in ran.err
-    assert "no relay took the request in time; nothing was paid; `pylon run` and" in ran.err
+    assert "no relay took the request in time; nothing was paid\n`pylon run` and" in ran.err
     assert json.loads(pylon("job", "list", "--json").out)[0]["state"] == "not-served"
     assert "Why is it so quiet?" in pylon("job", "list").out
