@@ -2,6 +2,9 @@
 
 import io
 import json
+import re
+import subprocess
+import sys
 import unicodedata
 from pathlib import Path
 
@@ -10,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pylon.cli import output
-from pylon.cli.output import ReaderGone, clean, data, emit, say, stream, table
+from pylon.cli.exit_codes import ExitCode
+from pylon.cli.output import OutputLost, ReaderGone, clean, data, emit, say, stream, table
 from pylon.errors import Misconfigured
 from tests.cli.terminal import terminal
 
@@ -113,3 +117,67 @@ def test_a_terminal_shows_json_in_lines_for_people(machine: Path) -> None:
         person.end()
 
     assert '{\r\n  "version": ' in person.shown
+
+
+class Full(io.StringIO):
+    def write(self, _: str) -> int:
+        raise OSError(28, "No space left on device")
+
+
+def test_output_that_cannot_be_written_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdout", Full())
+
+    with pytest.raises(OutputLost, match="cannot be written: No space left on device"):
+        data("42")
+
+
+def test_a_full_disk_behind_the_output_ends_a_command_with_one_line(machine: Path) -> None:
+    with Path("/dev/full").open("wb") as full:
+        ended = subprocess.run(
+            [sys.executable, "-m", "pylon", "version", "--json"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+
+    assert ended.returncode == ExitCode.FAILURE
+    assert ended.stderr == "pylon: the output cannot be written: No space left on device\n"
+
+
+@pytest.mark.parametrize("columns", [60, 100])
+def test_on_a_terminal_a_long_line_goes_on_below_itself(
+    machine: Path, columns: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with terminal("job", "list", environ={"COLUMNS": str(columns), "NO_COLOR": "1"}) as person:
+        person.end()
+
+    first, *rest = person.shown.replace("\r\n", "\n").removesuffix("\n").split("\n")
+    assert len(first) <= columns
+    assert first.startswith("pylon: no identity in")
+    assert all(line.startswith("  ") for line in rest)
+    assert "`pylon init`" in " ".join(person.shown.split())
+
+
+def test_elsewhere_lines_are_left_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    output.say("word " * 60)
+
+    assert capsys.readouterr().err == "word " * 60 + "\n"
+
+
+def test_labels_and_values_are_aligned() -> None:
+    assert output.fields([("a", "1"), ("long label", "2\n3")]) == ("a           1\nlong label  2 3")
+
+
+def test_a_table_on_a_narrow_terminal_loses_nothing_of_its_last_column(machine: Path) -> None:
+    folder = machine / ".local" / "share" / "pylon" / "models"
+    folder.mkdir(parents=True)
+    (folder / "tiny-model-for-a-test-with-a-long-name.gguf").write_bytes(
+        b"GGUF\3\0\0\0" + b"\0" * 64
+    )
+
+    with terminal("model", "list", environ={"COLUMNS": "60"}) as person:
+        assert person.end() == 0
+
+    assert "NAME" in person.shown
+    assert "longname" in re.sub(r"[\s-]", "", person.shown.split("MB")[1])
