@@ -1,6 +1,5 @@
 """`pylon demo`."""
 
-import re
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -9,6 +8,7 @@ from attrs import define, field
 from pylon.cli import order_view
 from pylon.cli.context import AsJson, Context, InContext
 from pylon.cli.exit_codes import ExitCode
+from pylon.cli.filling import Filling
 from pylon.cli.following import wants_pieces
 from pylon.cli.output import byte_progress, columns, data, emit, say, stream
 from pylon.core.pieces import Pieces
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 PROMPT = "In one sentence: what is Bitcoin?"
 SHORT = 12  # characters of an id that are shown
 _HANG = 20  # where the words of a line of the story begin
-_MARGIN = " " * 13  # where the answer begins
-_WIDTH = 78  # an answer is broken at the last space before this column, or the terminal's edge
+_MARGIN = 13  # where the answer begins
+_WIDTH = 78  # of the lines of an answer, where the terminal is as wide
 
 
 def demo(prompt: str = PROMPT, *, json: AsJson = False, context: InContext) -> int:
@@ -118,10 +118,12 @@ class _Story:
     order: "Order"
     quiet: bool
     pieces: Pieces = field(factory=Pieces, init=False)
+    filling: Filling = field(init=False)
     _began: float = field(default=0.0, init=False)
-    _column: int = field(default=0, init=False)
-    _between: bool = field(default=True, init=False)  # no word has been begun
     _told: set[str] = field(factory=set, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.filling = Filling(min(_WIDTH, columns()), _MARGIN)
 
     def introduce(self, seconds: float) -> None:
         """Say who is there."""
@@ -148,29 +150,14 @@ class _Story:
             case mail.PartialHeard(text=text, seq=seq) if wants_pieces(self.quiet):
                 if not self.pieces.text:
                     self._line("answer", "from the provider, as it is made:")
-                    stream(f"\n{_MARGIN}")
-                stream(self._wrapped(self.pieces.add(seq, text)))
+                    stream(f"\n{' ' * _MARGIN}")
+                stream(self.filling.add(self.pieces.add(seq, text)))
             case mail.StatusHeard(status="processing"):
                 self._line("work", "the provider has its money and begins")
             case mail.OfferRefused(reason=reason):
                 self._line("refused", reason)
             case _:
                 return
-
-    def _wrapped(self, piece: str) -> str:
-        """Break a piece of text where a line is full, at a space."""
-        shown = ""
-        for word in re.findall(r"\n| |[^ \n]+", piece):
-            self._column += len(word)
-            full = self._column > min(_WIDTH, columns()) - len(_MARGIN)
-            if word == "\n":
-                shown, self._column = f"{shown}\n{_MARGIN}", 0
-            elif full and self._between and word != " ":
-                shown, self._column = f"{shown.rstrip(' ')}\n{_MARGIN}{word}", len(word)
-            else:
-                shown += word
-            self._between = word in "\n "
-        return shown
 
     def _tell_state(self, state: "OrderState") -> None:
         from pylon.model import order as orders
