@@ -10,6 +10,7 @@ from cyclopts.validators import Number
 
 from pylon.cli.exit_codes import ExitCode
 from pylon.cli.output import say
+from pylon.cli.signals import ENDING, no_interrupts
 from pylon.errors import Malformed, Misconfigured
 
 if TYPE_CHECKING:
@@ -56,13 +57,14 @@ def relay(
     except Malformed as error:
         raise Misconfigured(f"--url: {error}") from error
     serve = partial(serve_relay, port=port, store=store, rules=rules, name=name)
-    return trio.run(_until_signal, serve)
+    with no_interrupts():
+        return trio.run(_until_signal, serve)
 
 
 async def _until_signal(serve: "Callable[..., Awaitable[None]]") -> int:
     import trio
 
-    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+    with trio.open_signal_receiver(*ENDING) as signals:
         async with trio.open_nursery() as nursery:
             url = await nursery.start(serve)
             say(f"relay at {url}")

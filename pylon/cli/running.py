@@ -9,6 +9,7 @@ from pylon.cli.context import AsJson, Context, InContext
 from pylon.cli.exit_codes import ExitCode
 from pylon.cli.job_feed import show_jobs
 from pylon.cli.output import byte_progress, emit, say
+from pylon.cli.signals import ENDING, no_interrupts
 
 if TYPE_CHECKING:
     import trio
@@ -67,7 +68,9 @@ def _run(context: Context, *, json: bool) -> int:
     config, home = context.config(), context.home()
     ask = partial(passphrase.current, context)
     identity = unlock(home, Network(config.node.network), ask_passphrase=ask)
-    return trio.run(_until_signal, system(home, config, identity, context.environ), json)
+    opened = system(home, config, identity, context.environ)
+    with no_interrupts():
+        return trio.run(_until_signal, opened, json)
 
 
 async def _until_signal(opened: "Opened", json: bool) -> int:
@@ -101,11 +104,9 @@ async def _then_cancel(
 async def _heed_signals(
     stop: "trio.Event", everything: "trio.CancelScope", *, task_status: "trio.TaskStatus[None]"
 ) -> None:
-    import signal
-
     import trio
 
-    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+    with trio.open_signal_receiver(*ENDING) as signals:
         task_status.started()
         async for _ in signals:
             if stop.is_set():

@@ -15,6 +15,7 @@ class Capabilities:
 
     hold: bool = False  # hold invoices: accept, then settle or cancel
     chosen_preimage: bool = False  # an ordinary invoice over a preimage of our choice
+    tells_preimage: bool = False  # an ordinary invoice comes with the preimage the wallet chose
     msat: bool = False  # amounts finer than a satoshi
     max_fee: bool = False  # a fee limit it obeys
 

@@ -56,7 +56,8 @@ class Wallet(Protocol):
     ) -> IssuedInvoice:
         """Make an ordinary invoice; the same `idempotency_key` returns the same invoice.
 
-        Raises `Misconfigured` for a `preimage` where `chosen_preimage` is not a capability.
+        Raises `Misconfigured` for a `preimage` where `chosen_preimage` is not a capability. The
+        invoice returned has its preimage where `tells_preimage` is one, or a `preimage` was given.
         """
         ...
 
@@ -67,8 +68,14 @@ class Wallet(Protocol):
         *,
         description: str,
         expiry_seconds: int,
+        hold_seconds: int,
     ) -> IssuedInvoice:
-        """Make an invoice that is paid only when `settle_hold` is called (capability `hold`)."""
+        """Make an invoice that is paid only when `settle_hold` is called (capability `hold`).
+
+        What is accepted can be held for `hold_seconds` at least, as far as the wallet can promise;
+        `InvoiceStatus.settle_deadline` has the last word. The same hash and amount again return the
+        same invoice. Raises `Misconfigured` where the wallet cannot hold, or not for so long.
+        """
         ...
 
     async def settle_hold(self, preimage: Preimage) -> InvoiceStatus:

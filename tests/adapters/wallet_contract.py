@@ -33,6 +33,7 @@ FUNDS = from_sats(1000)
 ENOUGH = from_sats(10)  # for any fee here
 PREIMAGE = Preimage("11" * 32)
 HASH = PaymentHash(sha256(bytes.fromhex(PREIMAGE)).hexdigest())
+HOLD_SECONDS = 600  # how long a held job may take
 UNKNOWN = PaymentHash("ee" * 32)
 
 
@@ -83,7 +84,7 @@ async def invoice(town: Town, amount: Msat = AMOUNT, *, expiry: int = 600) -> Is
 
 async def hold(town: Town, *, expiry: int = 600) -> IssuedInvoice:
     return await town.payee.make_hold_invoice(
-        HASH, AMOUNT, description="a held job", expiry_seconds=expiry
+        HASH, AMOUNT, description="a held job", expiry_seconds=expiry, hold_seconds=HOLD_SECONDS
     )
 
 

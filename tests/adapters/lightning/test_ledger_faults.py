@@ -191,7 +191,7 @@ async def test_a_stuck_payment_of_a_hold_invoice_arrives_at_the_hold(
 ) -> None:
     await pair.payer.inject(Fault(FaultKind.STUCK))
     made = await pair.payee.make_hold_invoice(
-        PaymentHash("ab" * 32), AMOUNT, description="", expiry_seconds=60
+        PaymentHash("ab" * 32), AMOUNT, description="", expiry_seconds=60, hold_seconds=60
     )
     await pair.pay(made, deadline=1)
     await pair.payer.clear_faults()

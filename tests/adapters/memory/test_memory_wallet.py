@@ -11,6 +11,7 @@ from pylon.adapters.lightning.ledger.settlement import Terms
 from pylon.adapters.lightning.ledger.wallet import LedgerWallet
 from pylon.adapters.memory.clock import MemoryClock
 from pylon.adapters.memory.wallet import MemoryMarket
+from pylon.errors import Misconfigured
 from pylon.model.ids import PaymentHash
 from pylon.model.money import Msat
 from pylon.model.wallet import PaymentFailed
@@ -70,7 +71,7 @@ async def test_an_hour_of_holding_passes_at_once_under_a_jumping_clock(
     town = MemoryTown()
     await town.payer.fund(FUNDS)
     made = await town.payee.make_hold_invoice(
-        PaymentHash("ab" * 32), AMOUNT, description="", expiry_seconds=60
+        PaymentHash("ab" * 32), AMOUNT, description="", expiry_seconds=60, hold_seconds=60
     )
     with trio.fail_after(TERMS.hold_seconds + 60):
         result = await town.payer.pay(made.bolt11, max_fee=AMOUNT, deadline_seconds=1e6)
@@ -92,3 +93,15 @@ async def test_who_waits_is_woken_at_once_and_not_by_a_timer(
             await anext(watch)
 
     assert trio.current_time() == 0
+
+
+async def test_a_hold_that_the_ledger_could_not_keep_is_refused_before_it_is_offered() -> None:
+    town = MemoryTown()
+    with pytest.raises(Misconfigured, match="holds payments for"):
+        await town.payee.make_hold_invoice(
+            PaymentHash("ab" * 32),
+            AMOUNT,
+            description="",
+            expiry_seconds=60,
+            hold_seconds=TERMS.hold_seconds + 1,
+        )

@@ -84,7 +84,10 @@ class LedgerWallet:
         *,
         description: str,
         expiry_seconds: int,
+        hold_seconds: int,
     ) -> IssuedInvoice:
+        if hold_seconds > self._terms.hold_seconds:
+            raise Misconfigured(f"the ledger holds payments for {self._terms.hold_seconds:,} s")
         return await self._issue(self._draft(payment_hash, amount, description, expiry_seconds))
 
     async def settle_hold(self, preimage: Preimage) -> InvoiceStatus:
