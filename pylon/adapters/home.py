@@ -42,6 +42,16 @@ class Home:
         return self.root / "identity.key"
 
     @property
+    def secrets(self) -> Path:
+        """What opens the wallet, where that is not the identity; see `adapters.wallet_secrets`."""
+        return self.root / "secrets"
+
+    @property
+    def spark(self) -> Path:
+        """What the Spark wallet keeps."""
+        return self.root / "spark"
+
+    @property
     def database(self) -> Path:
         return self.root / "pylon.db"
 

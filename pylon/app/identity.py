@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
-from attrs import frozen
+from attrs import field, frozen
 
 from pylon.adapters import identity_file
 from pylon.adapters.home import Home
@@ -22,11 +22,12 @@ BYTES_OF_WORDS = {12: 16, 24: 32}
 
 @frozen
 class Identity:
-    """Who this node is on one network. Neither key shows its secret."""
+    """Who this node is on one network. Nothing of it shows its secret."""
 
     signer: LocalSigner
     node: KeyPair  # signs our invoices on the embedded ledger
     network: Network
+    words: str = field(default="", repr=False, eq=False)  # for a wallet made of the same words
 
     @property
     def public_key(self) -> PublicKey:
@@ -58,7 +59,7 @@ def from_words(words: str, network: Network) -> Identity:
         )
     seed = mnemonic.seed(words)
     node = mnemonic.node_keys(seed, mainnet=network is Network.MAINNET)
-    return Identity(LocalSigner(mnemonic.nostr_keys(seed)), node, network)
+    return Identity(LocalSigner(mnemonic.nostr_keys(seed)), node, network, words)
 
 
 def new_words(count: int) -> str:

@@ -10,6 +10,7 @@ from attrs import field, frozen
 from pylon.config.keys import address, between, each, key, one_of
 
 NETWORKS = ("regtest", "signet", "testnet", "mainnet")
+WALLETS = ("ledger", "nwc", "electrum", "lnd", "spark")
 BACKENDS = ("llamacpp", "ollama", "apple_fm", "openai", "embedded")
 MODES = ("free", "prepay")
 
@@ -151,13 +152,31 @@ class BuyerConfig:
 
 @frozen
 class WalletConfig:
-    """Where the money is."""
+    """Where the money is. Secrets have files of their own: `pylon wallet use` writes them."""
 
-    backend: str = key("ledger", "ledger: the embedded regtest ledger.", one_of("ledger"))
+    backend: str = key(
+        "ledger",
+        "ledger (play money, regtest only), nwc, electrum, lnd or spark.",
+        one_of(*WALLETS),
+    )
     ledger_path: str = key(
         "",
         "The ledger file; empty means one for all homes of this user.",
         variable="PYLON_LEDGER",
+    )
+    electrum_url: str = key(
+        "http://127.0.0.1:7777",
+        "Where Electrum's daemon answers; its user:password is in secrets/electrum.password.",
+        address("http", "https"),
+    )
+    lnd_url: str = key(
+        "https://127.0.0.1:8080", "Where lnd's REST interface answers.", address("https", "http")
+    )
+    lnd_tls_cert: str = key(
+        "", "lnd's tls.cert, the only one trusted; empty means what this system trusts."
+    )
+    lnd_macaroon: str = key(
+        "", "The file of a macaroon that may make and pay invoices, and no more."
     )
     mainnet: bool = key(False, "Allow real money; the network must be mainnet too.")
 

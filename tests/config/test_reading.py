@@ -62,7 +62,8 @@ def test_a_misspelt_key_is_refused_with_its_line_and_the_right_one(
         ("relay.prot = 1", "config.toml:1: unknown key relay.prot; did you mean relay.port?"),
         (
             "[wallet]\nzzz = 1",
-            "config.toml:2: unknown key wallet.zzz; known here: backend, ledger_path, mainnet",
+            "config.toml:2: unknown key wallet.zzz; known here: backend, ledger_path, "
+            "electrum_url, lnd_url, lnd_tls_cert, lnd_macaroon, mainnet",
         ),
         ("relay = 5", "config.toml:1: relay is a section: write [relay] above its keys"),
         ("[[relay]]", "config.toml:1: relay is a section: write [relay] above its keys"),
