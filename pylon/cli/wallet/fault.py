@@ -3,8 +3,8 @@
 from typing import Literal
 
 from pylon.cli.context import InContext
-from pylon.cli.ledger import with_ledger
 from pylon.cli.output import say
+from pylon.cli.wallet.opening import with_ledger
 
 Kind = Literal[
     "fail", "no-route", "latency", "lose-payment", "lose-invoice", "stuck", "duplicate", "clear"

@@ -8,10 +8,10 @@ from cyclopts.validators import Number
 from pylon.cli.commands import subcommands
 from pylon.cli.context import AsJson, InContext
 from pylon.cli.exit_codes import ExitCode
-from pylon.cli.ledger import with_ledger
 from pylon.cli.output import emit, fields, say, table, when
-from pylon.cli.wallet_fault import fault
-from pylon.cli.wallet_pay import pay
+from pylon.cli.wallet.fault import fault
+from pylon.cli.wallet.opening import with_ledger
+from pylon.cli.wallet.pay import pay
 from pylon.cli.whoami import whoami
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from cyclopts.validators import Number
 
 from pylon.cli.context import AsJson, InContext
 from pylon.cli.exit_codes import ExitCode
-from pylon.cli.ledger import with_ledger
 from pylon.cli.output import confirm, data, emit, is_interactive, say
+from pylon.cli.wallet.opening import with_ledger
 from pylon.errors import Misconfigured, WalletUnavailable
 
 if TYPE_CHECKING:
