@@ -134,9 +134,19 @@ class WalletContract:
             pytest.skip("this wallet cannot hold")
 
     @pytest.fixture
+    def cannot_hold(self) -> None:
+        if self.able.hold:
+            pytest.skip("this wallet can hold")
+
+    @pytest.fixture
     def can_choose(self) -> None:
         if not self.able.chosen_preimage:
             pytest.skip("this wallet chooses preimages itself")
+
+    @pytest.fixture
+    def cannot_choose(self) -> None:
+        if self.able.chosen_preimage:
+            pytest.skip("this wallet takes preimages")
 
     @pytest.fixture
     def can_cancel(self) -> None:
@@ -162,15 +172,13 @@ class WalletContract:
     async def test_a_wallet_says_what_it_can_do(self, town: Town) -> None:
         assert (await town.payee.info()).capabilities == self.able
 
+    @pytest.mark.usefixtures("cannot_hold")
     async def test_a_hold_is_refused_where_it_cannot_be(self, town: Town) -> None:
-        if self.able.hold:
-            pytest.skip("this wallet can hold")
         with pytest.raises(Misconfigured):
             await hold(town)
 
+    @pytest.mark.usefixtures("cannot_choose")
     async def test_a_preimage_is_refused_where_it_cannot_be_chosen(self, town: Town) -> None:
-        if self.able.chosen_preimage:
-            pytest.skip("this wallet takes preimages")
         with pytest.raises(Misconfigured):
             await town.payee.make_invoice(
                 AMOUNT, description="sealed", expiry_seconds=600, preimage=PREIMAGE
