@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from pylon.adapters.home import Home, write_private
 from pylon.config import Config
+from pylon.config.editing import with_values
 from pylon.config.reading import parse
 from pylon.config.writing import render
 from pylon.errors import Misconfigured
@@ -14,18 +15,36 @@ def load_config(home: Home, environ: Mapping[str, str]) -> Config:
 
     Raises `Misconfigured`, in one line that says what to mend.
     """
-    path = home.config_file
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        text = ""
-    except OSError as exc:
-        raise Misconfigured(f"{path} cannot be read: {exc.strerror}") from exc
-    except UnicodeDecodeError as exc:
-        raise Misconfigured(f"{path} cannot be read: it is not UTF-8 text") from exc
-    return parse(text, source=str(path), environ=environ)
+    return parse(_read(home) or "", source=str(home.config_file), environ=environ)
 
 
 def save_config(home: Home, config: Config) -> None:
     """Write the configuration with its comments."""
     write_private(home.config_file, render(config).encode())
+
+
+def change_config(home: Home, section: str, values: Mapping[str, object]) -> None:
+    """Set keys of a section in config.toml and leave all else there as it is.
+
+    Raises `Misconfigured` for a value that cannot work, and where the file is written in a way that
+    these keys cannot be set in; nothing has changed then.
+    """
+    text = with_values(_read(home) or render(Config()), section, values)
+    changed = getattr(parse(text, source=str(home.config_file)), section)
+    if any(getattr(changed, key) != value for key, value in values.items()):
+        raise Misconfigured(
+            f"{home.config_file}: set {', '.join(values)} under [{section}] by hand"
+        )
+    write_private(home.config_file, text.encode())
+
+
+def _read(home: Home) -> str | None:
+    path = home.config_file
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    except OSError as exc:
+        raise Misconfigured(f"{path} cannot be read: {exc.strerror}") from exc
+    except UnicodeDecodeError as exc:
+        raise Misconfigured(f"{path} cannot be read: it is not UTF-8 text") from exc

@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar, cast
+from urllib.parse import urlsplit
 
 from attrs import Attribute, Factory, field
 
 T = TypeVar("T")
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
 Check = Callable[[Any], str | None]  # says what is wrong with a value, None when nothing is
 
 
@@ -68,3 +70,18 @@ def address(*schemes: str, empty: bool = False) -> Check:
     starts = tuple(f"{scheme}://" for scheme in schemes)
     must = f"must start with {' or '.join(starts)}"
     return lambda value: None if value.startswith(starts) or (empty and not value) else must
+
+
+def guarded_address(value: str) -> str | None:
+    """Accept an address that a secret may be sent to: https, or http on this machine."""
+    try:
+        parts = urlsplit(value)
+    except ValueError:
+        return "is no address"
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        return "must start with http:// or https://"
+    if parts.username is not None:
+        return "must not have a password in it: `pylon wallet use` keeps it in a file of its own"
+    if parts.scheme == "http" and parts.hostname not in LOOPBACK:
+        return "must be https://: only on this machine may what opens a wallet travel in clear"
+    return None

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from attrs import field, frozen
 
-from pylon.config.keys import address, between, each, key, one_of
+from pylon.config.keys import address, between, each, guarded_address, key, one_of
 
 NETWORKS = ("regtest", "signet", "testnet", "mainnet")
 WALLETS = ("ledger", "nwc", "electrum", "lnd", "spark")
@@ -167,10 +167,10 @@ class WalletConfig:
     electrum_url: str = key(
         "http://127.0.0.1:7777",
         "Where Electrum's daemon answers; its user:password is in secrets/electrum.password.",
-        address("http", "https"),
+        guarded_address,
     )
     lnd_url: str = key(
-        "https://127.0.0.1:8080", "Where lnd's REST interface answers.", address("https", "http")
+        "https://127.0.0.1:8080", "Where lnd's REST interface answers.", guarded_address
     )
     lnd_tls_cert: str = key(
         "", "lnd's tls.cert, the only one trusted; empty means what this system trusts."

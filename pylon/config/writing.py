@@ -39,10 +39,11 @@ def _first_line(section: object) -> str:
 
 def _entry(key: "Attribute[Any]", value: object, default: object) -> str:
     mark = "#" if value == default else ""
-    return f"\n# {key.metadata['comment']}\n{mark}{key.name} = {_literal(value)}\n"
+    return f"\n# {key.metadata['comment']}\n{mark}{key.name} = {literal(value)}\n"
 
 
-def _literal(value: object) -> str:
+def literal(value: object) -> str:
+    """Write a value as TOML, on one line."""
     match value:
         case bool():
             return "true" if value else "false"
@@ -51,10 +52,10 @@ def _literal(value: object) -> str:
         case str():
             return _quoted(value)
         case Mapping():
-            pairs = (f"{_key(name)} = {_literal(item)}" for name, item in value.items())
+            pairs = (f"{_key(name)} = {literal(item)}" for name, item in value.items())
             return f"{{ {', '.join(pairs)} }}" if value else "{}"
         case tuple():
-            return f"[{', '.join(_literal(item) for item in value)}]"
+            return f"[{', '.join(literal(item) for item in value)}]"
         case _:
             raise TypeError(f"TOML has no word for {type(value).__name__}")
 

@@ -62,8 +62,29 @@ def test_a_misspelt_key_is_refused_with_its_line_and_the_right_one(
         ("relay.prot = 1", "config.toml:1: unknown key relay.prot; did you mean relay.port?"),
         (
             "[wallet]\nzzz = 1",
-            "config.toml:2: unknown key wallet.zzz; known here: backend, ledger_path, "
-            "electrum_url, lnd_url, lnd_tls_cert, lnd_macaroon, mainnet",
+            (
+                "config.toml:2: unknown key wallet.zzz; known here: backend, ledger_path, "
+                "electrum_url, lnd_url, lnd_tls_cert, lnd_macaroon, mainnet"
+            ),
+        ),
+        (
+            "[wallet]\nlnd_url = 'ftp://a'",
+            "config.toml:2: wallet.lnd_url: must start with http:// or https://",
+        ),
+        ("[wallet]\nlnd_url = 'http://['", "config.toml:2: wallet.lnd_url: is no address"),
+        (
+            "[wallet]\nlnd_url = 'http://10.0.0.1'",
+            (
+                "config.toml:2: wallet.lnd_url: must be https://: "
+                "only on this machine may what opens a wallet travel in clear"
+            ),
+        ),
+        (
+            "[wallet]\nelectrum_url = 'http://user:pass@127.0.0.1'",
+            (
+                "config.toml:2: wallet.electrum_url: must not have a password in it: "
+                "`pylon wallet use` keeps it in a file of its own"
+            ),
         ),
         ("relay = 5", "config.toml:1: relay is a section: write [relay] above its keys"),
         ("[[relay]]", "config.toml:1: relay is a section: write [relay] above its keys"),

@@ -17,7 +17,7 @@ from pylon.config import (
     RelayConfig,
 )
 from pylon.config.reading import parse
-from pylon.config.writing import _literal, render
+from pylon.config.writing import literal, render
 
 texts = st.text(st.characters(exclude_categories=["Cs"]))
 configs = st.builds(
@@ -68,4 +68,4 @@ def test_only_what_differs_from_its_default_is_live() -> None:
 
 def test_a_value_toml_has_no_word_for_is_a_bug() -> None:
     with pytest.raises(TypeError, match="NoneType"):
-        _literal(None)
+        literal(None)
