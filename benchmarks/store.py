@@ -24,7 +24,7 @@ from pylon.model.ids import EventId, JobId, PaymentHash, PublicKey
 from pylon.model.inference import Message, Prompt
 from pylon.model.job import Encryption, Job, JobState, Settled, Working
 from pylon.model.money import ZERO, Msat, PayMode
-from pylon.ports.budget import Caps
+from pylon.ports.budget import NODE, Caps, Purpose
 from pylon.ports.records import Change, NewRow
 
 NOW = 1_700_000_000
@@ -141,7 +141,7 @@ async def loads(store: Store) -> None:
 
 
 async def payments(store: Store) -> None:
-    caps = Caps(per_job=Msat(10**6), per_day=Msat(10**12), total=Msat(10**12))
+    limits = {NODE: Caps(per_job=Msat(10**6), per_day=Msat(10**12), total=Msat(10**12))}
 
     async def task() -> None:
         for _ in range(2_000 // TASKS):
@@ -151,7 +151,7 @@ async def payments(store: Store) -> None:
             )
             amount, fee = Msat(10_000), Msat(100)
             refusal = await store.budget.reserve(
-                payment, order, amount=amount, fee=fee, caps=caps, now=NOW
+                payment, Purpose(order), amount=amount, fee=fee, limits=limits, now=NOW
             )
             assert refusal is None
             await store.budget.spend(payment, amount=amount, fee=ZERO, now=NOW)

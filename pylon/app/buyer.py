@@ -17,6 +17,7 @@ import trio
 from attrs import define, field, frozen
 
 from pylon.app.actors import Actors
+from pylon.app.budget import caps_of
 from pylon.app.relays import Pool
 from pylon.app.store import Store
 from pylon.config import Config
@@ -32,12 +33,12 @@ from pylon.core.order_machine import (
     due,
 )
 from pylon.core.order_mail import AboutOrder, NewOrder, OrderMail, Progress
+from pylon.core.policy import Policy
 from pylon.model.filter import Filter
 from pylon.model.ids import JobId
-from pylon.model.money import from_sats
 from pylon.model.order import Offer, Order
 from pylon.model.relays import RelayHealth, Subscribe, Unsubscribe
-from pylon.ports.budget import Caps
+from pylon.ports.budget import NODE, Caps
 from pylon.ports.channels import Hint
 from pylon.ports.clock import Clock
 from pylon.ports.keys import Signer
@@ -160,13 +161,25 @@ async def open_buyer(
     desks = (outbox.TREASURER, outbox.PAYER, outbox.PUBLISHER)
     hints = {desk: Hint() for desk in desks}
     p, orders = parts, parts.store.orders
-    caps = caps_of(parts.config)
+    limits = {NODE: caps_of(parts.config)}
+    policy = Policy(refuse_key_change=parts.config.buyer.node_key_change == "refuse")
     async with trio.open_nursery() as nursery:
         actors = Actors(nursery)
         answers = partial(_answers, p.signer, kinds, since)
         buyer = Buyer(progress_out, p, mail_in, hints, nursery, answers)
         mine, changed = buyer.mine, buyer.changed
-        desk = OrderDesk(orders, mail_out, p.signer, p.clock, mine, hints, changed, progress_in)
+        desk = OrderDesk(
+            orders,
+            mail_out,
+            p.signer,
+            p.clock,
+            p.store.payees,
+            policy,
+            mine,
+            hints,
+            changed,
+            progress_in,
+        )
         await actors.start("order desk", desk.run, owns=(mail_out, progress_in))
         deadlines: Deadlines[OrderMail] = Deadlines(
             orders,
@@ -178,10 +191,17 @@ async def open_buyer(
         )
         await actors.start("deadlines", deadlines.run, owns=(deadlines.mail,))
         treasurer = Treasurer(
-            orders, mine, p.store.budget, caps, p.clock, hints[outbox.TREASURER], mail_in.clone()
+            orders,
+            mine,
+            p.store.budget,
+            limits,
+            p.store.payees,
+            p.clock,
+            hints[outbox.TREASURER],
+            mail_in.clone(),
         )
         await actors.start("treasurer", treasurer.run, owns=(treasurer.mail,))
-        payer = Payer(orders, mine, p.wallet, hints[outbox.PAYER], mail_in.clone())
+        payer = Payer(orders, mine, p.wallet, p.store.budget, hints[outbox.PAYER], mail_in.clone())
         await actors.start("payer", payer.run, owns=(payer.mail,))
         publisher: Publisher[OrderMail] = Publisher(
             orders,
@@ -202,16 +222,6 @@ async def open_buyer(
         with mail_in, progress_out:
             yield buyer
             nursery.cancel_scope.cancel("nobody buys any more")
-
-
-def caps_of(config: Config) -> Caps:
-    """Read the caps on spending; 0 in the file means none."""
-    budget = config.budget
-    return Caps(
-        per_job=from_sats(budget.per_job_sats) if budget.per_job_sats else None,
-        per_day=from_sats(budget.per_day_sats) if budget.per_day_sats else None,
-        total=from_sats(budget.total_sats) if budget.total_sats else None,
-    )
 
 
 def _name(number: int) -> str:

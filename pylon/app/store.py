@@ -11,12 +11,14 @@ from pylon.adapters.sqlite.codec import JOBS, ORDERS
 from pylon.adapters.sqlite.cursors import SqliteCursors
 from pylon.adapters.sqlite.database import open_database
 from pylon.adapters.sqlite.earnings import SqliteEarnings
+from pylon.adapters.sqlite.payees import SqlitePayees
 from pylon.adapters.sqlite.records import SqliteRecords
 from pylon.model.job import Job, JobState
 from pylon.model.order import Order, OrderState
 from pylon.ports.budget import Budget
 from pylon.ports.cursors import Cursors
 from pylon.ports.earnings import Earnings
+from pylon.ports.payees import Payees
 from pylon.ports.records import Records
 
 
@@ -29,6 +31,7 @@ class Store:
     budget: Budget
     earnings: Earnings
     cursors: Cursors
+    payees: Payees
 
 
 @asynccontextmanager
@@ -48,4 +51,5 @@ async def open_store(path: Path) -> AsyncGenerator[Store, None]:
             budget=SqliteBudget(database),
             earnings=SqliteEarnings(database),
             cursors=SqliteCursors(database),
+            payees=SqlitePayees(database),
         )

@@ -44,6 +44,8 @@ class Follower:
                 self._say(f"{status}{': ' if text else ''}{text} ({short(who)})")
             case mail.OfferRefused(provider=who, reason=reason):
                 self._say(f"offer not accepted: {reason} ({short(who)})")
+            case mail.OfferDoubted(provider=who, reason=reason):
+                self._warn(f"{reason} ({short(who)})")
             case _:
                 return
 
@@ -76,6 +78,12 @@ class Follower:
                 self._say("the payment's outcome is not known; it is being looked up")
             case _:
                 return
+
+    def _warn(self, line: str) -> None:
+        """Warn once, also whoever wants to be told nothing else."""
+        if line not in self._said:
+            self._said.add(line)
+            say(f"pylon: warning: {line}", style="yellow")
 
     def _say(self, line: str) -> None:
         """Say a line once, and none in the middle of an answer."""
@@ -164,12 +172,14 @@ async def _decide(desk: "Desk", order: "Order", state: "Chosen") -> None:
 
 
 async def _terms(desk: "Desk", order: "Order", state: "Chosen") -> list[tuple[str, str]]:
-    from pylon.core.budget import day_start
+    from pylon.core.budget import Span
+    from pylon.model.budget import NODE, Purpose
     from pylon.model.money import show_sats
     from pylon.wire import entities
 
     offer, caps = state.offer, desk.buyer.caps
-    today = show_sats(await desk.store.budget.committed(since=day_start(int(desk.now()))))
+    used = await desk.store.budget.usage(Purpose(), now=int(desk.now()))
+    today = show_sats(used[NODE][Span.DAY].committed)
     day = f" of {show_sats(caps.per_day)}" if caps.per_day is not None else ""
     job = f"; at most {show_sats(caps.per_job)} a job" if caps.per_job is not None else ""
     return [

@@ -148,6 +148,11 @@ class BuyerConfig:
         2.0, "How long to collect offers before choosing one.", between(0, 600)
     )
     timeout_seconds: int = key(120, "How long to wait for an answer.", _SECONDS)
+    node_key_change: str = key(
+        "warn",
+        "When a provider wants to be paid at another Lightning node than before: warn or refuse.",
+        one_of("warn", "refuse"),
+    )
 
 
 @frozen
@@ -186,6 +191,8 @@ class BudgetConfig:
     """Caps on all spending together, fees included; 0 means no cap."""
 
     per_job_sats: int = key(1_000, "Most for one job.", _SATS)
+    per_provider_sats: int = key(0, "Most for one provider, in total.", _SATS)
+    per_hour_sats: int = key(0, "Most in one hour (UTC, from full hour to full hour).", _SATS)
     per_day_sats: int = key(10_000, "Most in one day (UTC).", _SATS)
     total_sats: int = key(0, "Most in total.", _SATS)
 

@@ -80,4 +80,13 @@ class OfferRefused:
     reason: str
 
 
-Progress: TypeAlias = OrderChanged | PartialHeard | StatusHeard | OfferRefused
+@frozen
+class OfferDoubted:
+    """An offer that we may pay, and why one might rather not; only for showing."""
+
+    order_id: JobId
+    provider: PublicKey
+    reason: str
+
+
+Progress: TypeAlias = OrderChanged | PartialHeard | StatusHeard | OfferRefused | OfferDoubted

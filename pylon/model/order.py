@@ -5,6 +5,7 @@ from typing import TypeAlias
 
 from attrs import frozen
 
+from pylon.model.budget import NODE, Scope
 from pylon.model.event import Event
 from pylon.model.ids import EventId, JobId, NodeKey, PaymentHash, Preimage, PublicKey
 from pylon.model.money import ZERO, Msat, Network, PayMode
@@ -25,6 +26,7 @@ class Order:
     offer_seconds: int  # how long offers to a broadcast are collected
     deadline: int  # unix seconds; after it an unpaid order fails and a paid one is disputed
     encrypted: bool = False
+    scopes: tuple[Scope, ...] = (NODE,)  # the budgets it is paid from, the widest first
 
 
 @frozen
@@ -171,3 +173,9 @@ OrderState: TypeAlias = (
     | Disputed
     | Withdrawn
 )
+
+
+def offer_of(state: OrderState) -> Offer | None:
+    """Return the offer that was picked, as soon as there is one."""
+    offer = getattr(state, "offer", None)
+    return offer if isinstance(offer, Offer) else None

@@ -5,12 +5,13 @@ from collections.abc import Mapping
 import trio
 from attrs import define, field
 
-from pylon.core import offers, order_machine, outbox
+from pylon.core import offers, order_machine, outbox, policy
 from pylon.core.order_machine import Act, PublishCancel, PublishRequest, Step
 from pylon.core.order_mail import (
     AboutOrder,
     EventHeard,
     NewOrder,
+    OfferDoubted,
     OfferRefused,
     OrderChanged,
     OrderMail,
@@ -21,13 +22,14 @@ from pylon.core.order_mail import (
 from pylon.core.outbox import Post
 from pylon.errors import PeerFault
 from pylon.model.event import Event
-from pylon.model.ids import EventId, JobId, PublicKey
+from pylon.model.ids import EventId, JobId, NodeKey, PublicKey
 from pylon.model.job import Encryption, FeedbackStatus
-from pylon.model.order import Answer, Offer, Order, OrderState
+from pylon.model.order import Answer, Offer, Order, OrderState, offer_of
 from pylon.model.reply import Feedback
 from pylon.ports.channels import Hint, Inbox
 from pylon.ports.clock import Clock
 from pylon.ports.keys import Signer
+from pylon.ports.payees import Payees
 from pylon.ports.records import Record, Records
 from pylon.ports.steps import Steps
 from pylon.wire import bolt11, jobs
@@ -49,11 +51,14 @@ class OrderDesk:
     mail: trio.MemoryReceiveChannel[OrderMail]
     signer: Signer
     clock: Clock
+    payees: Payees
+    policy: policy.Policy
     mine: set[JobId]  # the orders this process drives; events of others are not ours to judge
     hints: Mapping[str, Hint]
     changed: Hint
     progress: trio.MemorySendChannel[Progress]
     _told: list[Progress] = field(factory=list, init=False)
+    _paid_at: Mapping[PublicKey, NodeKey] = field(factory=dict, init=False)
     _inbox: Inbox[OrderMail] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -73,6 +78,7 @@ class OrderDesk:
         steps: OrderSteps = Steps(self.records, int(self.clock.now()))
         await steps.fetch([id_ for mail in batch for id_ in self._concerns(mail)])
         failures = await self._failures(batch)
+        self._paid_at = await self._known_payees(batch)
         for mail in batch:
             match mail:
                 case NewOrder(order, key):
@@ -108,6 +114,15 @@ class OrderDesk:
             return {}
         disputed = await self.records.count("Disputed")
         return {PublicKey(peer): count for peer, count in disputed.items()}
+
+    async def _known_payees(self, batch: list[OrderMail]) -> Mapping[PublicKey, NodeKey]:
+        """Return where the providers that may be making an offer were paid before."""
+        heard = {
+            mail.event.pubkey
+            for mail in batch
+            if isinstance(mail, EventHeard) and mail.event.kind == jobs.FEEDBACK_KIND
+        }
+        return await self.payees.known([*heard]) if heard else {}
 
     def _begin(self, steps: OrderSteps, order: Order, key: str | None) -> None:
         if steps.get(order.id) is None:
@@ -209,9 +224,18 @@ class OrderDesk:
         )
         match found:
             case Offer():
-                self._advance(steps, order.id, order_machine.OfferHeard(found), evidence=(event,))
+                self._judge(steps, order, event, found)
             case offers.Unacceptable(reason):
                 self._told.append(OfferRefused(order.id, event.pubkey, reason))
+
+    def _judge(self, steps: OrderSteps, order: Order, event: Event, offer: Offer) -> None:
+        match policy.judge(offer, self.policy, self._paid_at.get(offer.provider)):
+            case policy.Objection(reason):
+                self._told.append(OfferRefused(order.id, offer.provider, reason))
+                return
+            case policy.Caution(reason):
+                self._told.append(OfferDoubted(order.id, offer.provider, reason))
+        self._advance(steps, order.id, order_machine.OfferHeard(offer), evidence=(event,))
 
     def _hear_result(
         self, steps: OrderSteps, record: Record[Order, OrderState], event: Event
@@ -241,5 +265,5 @@ class OrderDesk:
 
 def _peer(order: Order, state: OrderState) -> str:
     """Name the provider, as soon as there is one."""
-    offer = getattr(state, "offer", None)
-    return offer.provider if isinstance(offer, Offer) else order.provider or ""
+    offer = offer_of(state)
+    return order.provider or "" if offer is None else offer.provider

@@ -21,6 +21,7 @@ from pylon.model.ids import JobId, PaymentHash
 from pylon.model.money import Msat
 from pylon.model.order import Order, OrderState
 from pylon.model.wallet import PaymentFailed, PaymentInFlight, PaymentResult, PaymentSettled
+from pylon.ports.budget import Budget
 from pylon.ports.channels import Hint
 from pylon.ports.outbox import OutboxReader, entry_of
 from pylon.ports.records import Records, Row
@@ -31,11 +32,16 @@ PAY_SECONDS = 30.0  # after this the payment is looked up instead of waited for
 
 @frozen
 class Payer:
-    """Carry out `Pay` and `LookUp`; a `Pay` repeated after a crash meets the wallet's first outcome."""
+    """Carry out `Pay` and `LookUp`; a `Pay` repeated after a crash meets the wallet's first outcome.
+
+    A payment that the budget vetoes at the last moment is refused, and only looked up: an earlier
+    life may have begun it.
+    """
 
     records: Records[Order, OrderState]
     mine: Container[JobId]
     wallet: Wallet
+    budget: Budget
     hint: Hint
     mail: trio.MemorySendChannel[OrderMail]
 
@@ -52,7 +58,11 @@ class Payer:
     async def _serve(self, row: Row) -> None:
         match entry_of(row):
             case Pay(bolt11, payment_hash, max_fee):
-                news = await self._pay(bolt11, payment_hash, max_fee)
+                veto = await self.budget.veto(payment_hash)
+                if veto is None:
+                    news = await self._pay(bolt11, payment_hash, max_fee)
+                else:
+                    news = await self._look_up(payment_hash, never_began=veto)
             case LookUp(payment_hash):
                 news = await self._look_up(payment_hash)
             case _:
@@ -71,14 +81,19 @@ class Payer:
             return PaymentRefused(payment_hash, str(exc))
         return _read(result, payment_hash)
 
-    async def _look_up(self, payment_hash: PaymentHash) -> News:
+    async def _look_up(
+        self,
+        payment_hash: PaymentHash,
+        *,
+        never_began: str = "the wallet never began the payment",
+    ) -> News:
         try:
             with answers_within():
                 result = await self.wallet.payment(payment_hash)
         except WalletUnavailable:
             return PaymentUncertain(payment_hash)
         if result is None:
-            return PaymentRefused(payment_hash, "the wallet never began the payment")
+            return PaymentRefused(payment_hash, never_began)
         return _read(result, payment_hash)
 
 

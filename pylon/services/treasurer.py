@@ -9,13 +9,15 @@ from attrs import frozen
 from pylon.core.order_machine import BudgetExceeded, BudgetReserved, Release, Reserve, Spend
 from pylon.core.order_mail import AboutOrder, OrderMail
 from pylon.core.outbox import TREASURER
+from pylon.model.budget import Purpose
 from pylon.model.ids import JobId, PaymentHash
-from pylon.model.order import Order, OrderState
-from pylon.ports.budget import Budget, Caps
+from pylon.model.order import Offer, Order, OrderState, offer_of
+from pylon.ports.budget import Budget, Limits
 from pylon.ports.channels import Hint
 from pylon.ports.clock import Clock
 from pylon.ports.outbox import OutboxReader, entry_of
-from pylon.ports.records import Records, Row
+from pylon.ports.payees import Payees
+from pylon.ports.records import Record, Records, Row
 
 
 @frozen
@@ -28,7 +30,8 @@ class Treasurer:
     records: Records[Order, OrderState]
     mine: Container[JobId]
     budget: Budget
-    caps: Caps
+    limits: Limits
+    payees: Payees
     clock: Clock
     hint: Hint
     mail: trio.MemorySendChannel[OrderMail]
@@ -57,6 +60,7 @@ class Treasurer:
                 await self._reserve(row, reserve, now)
             case Spend(payment_hash, amount, fee):
                 await self.budget.spend(payment_hash, amount=amount, fee=fee, now=now)
+                await self._pin(row, payment_hash, now)
                 await self.records.drop([row.seq])
             case Release(payment_hash):
                 await self.budget.release(payment_hash)
@@ -75,13 +79,28 @@ class Treasurer:
             and entry.payment_hash == payment_hash
         ]
 
+    async def _pin(self, row: Row, payment_hash: PaymentHash, now: int) -> None:
+        """Remember which node a provider was paid at, now that the payment has succeeded."""
+        record = await self._record(row)
+        offer = _offer(record.state, payment_hash)
+        if offer is not None:
+            known = await self.payees.known([offer.provider])
+            if known.get(offer.provider) != offer.node_key:
+                await self.payees.pin(offer.provider, offer.node_key, now=now)
+
+    async def _record(self, row: Row) -> Record[Order, OrderState]:
+        return (await self.records.load([row.subject]))[row.subject]
+
     async def _reserve(self, row: Row, reserve: Reserve, now: int) -> None:
+        record = await self._record(row)
+        offer = _offer(record.state, reserve.payment_hash)  # None: the order has moved on
+        provider = None if offer is None else offer.provider
         refusal = await self.budget.reserve(
             reserve.payment_hash,
-            row.subject,
+            Purpose(row.subject, provider, record.facts.scopes),
             amount=reserve.amount,
             fee=reserve.fee,
-            caps=self.caps,
+            limits=self.limits,
             now=now,
         )
         news = (
@@ -90,3 +109,9 @@ class Treasurer:
             else BudgetExceeded(reserve.payment_hash, refusal)
         )
         await self.mail.send(AboutOrder(row.subject, news, done=(row.seq,)))
+
+
+def _offer(state: OrderState, payment_hash: PaymentHash) -> Offer | None:
+    """Return the offer that a payment is for, if it is still the one that was picked."""
+    offer = offer_of(state)
+    return offer if offer is not None and offer.payment_hash == payment_hash else None

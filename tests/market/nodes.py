@@ -18,6 +18,7 @@ from pylon.adapters.lightning.ledger.wallet import LedgerWallet
 from pylon.adapters.memory.budget import MemoryBudget
 from pylon.adapters.memory.cursors import MemoryCursors
 from pylon.adapters.memory.earnings import MemoryEarnings
+from pylon.adapters.memory.payees import MemoryPayees
 from pylon.adapters.memory.records import MemoryRecords
 from pylon.app.buyer import Buyer, BuyerParts, open_buyer
 from pylon.app.identity import Identity
@@ -56,6 +57,7 @@ def new_store() -> Store:
         budget=MemoryBudget(),
         earnings=MemoryEarnings(jobs),
         cursors=MemoryCursors(),
+        payees=MemoryPayees(),
     )
 
 

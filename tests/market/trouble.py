@@ -14,7 +14,17 @@ from tests.market.nodes import NodeHome
 
 MOMENTS = ("before", "after")
 WRITES = frozenset(
-    {"save", "drop", "reserve", "spend", "release", "credit", "make_invoice", "cancel_invoice"}
+    {
+        "save",
+        "drop",
+        "reserve",
+        "spend",
+        "release",
+        "pin",
+        "credit",
+        "make_invoice",
+        "cancel_invoice",
+    }
     | {"pay", "send"}
 )
 
@@ -56,7 +66,10 @@ class Tripwire:
 
     at: int
     strike: Callable[[], None]
-    ports: tuple[str, ...] = ("jobs", "orders", "budget", "earnings", "cursors", "wallet", "relay")
+    ports: tuple[str, ...] = (
+        *("jobs", "orders", "budget", "earnings", "cursors", "payees"),
+        *("wallet", "relay"),
+    )
     when: tuple[str, ...] = MOMENTS
     reads: bool = False  # count what only looks at the world as well
     moments: int = 0
@@ -87,6 +100,7 @@ class Tripwire:
             budget=_Watched(store.budget, self, "budget"),
             earnings=_Watched(store.earnings, self, "earnings"),
             cursors=_Watched(store.cursors, self, "cursors"),
+            payees=_Watched(store.payees, self, "payees"),
         )
         wallet = _Watched(home.wallet, self, "wallet")
 

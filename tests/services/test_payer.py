@@ -6,6 +6,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from pylon.adapters.memory.budget import MemoryBudget
 from pylon.adapters.memory.records import MemoryRecords
 from pylon.core.order_machine import (
     LookUp,
@@ -17,6 +18,7 @@ from pylon.core.order_machine import (
 )
 from pylon.core.order_mail import AboutOrder, OrderMail
 from pylon.errors import BadInvoice, WalletUnavailable
+from pylon.model.budget import Purpose
 from pylon.model.ids import PaymentHash, Preimage
 from pylon.model.money import Msat
 from pylon.model.order import Order, OrderState, Withdrawn
@@ -61,17 +63,26 @@ class Purse:
         return self.says
 
 
-async def told(purse: Purse, act: Pay | LookUp) -> News:
+async def told(purse: Purse, act: Pay | LookUp, budget: MemoryBudget | None = None) -> News:
     """Return the news that comes of an act."""
     records: MemoryRecords[Order, OrderState] = MemoryRecords()
     await records.save([step(ORDER, Withdrawn(), act, begins=True)])
     mail_in, mail = trio.open_memory_channel[OrderMail](9)
-    payer = Payer(records, {ORDER.id}, purse, Hint(), mail_in)  # type: ignore[arg-type]  # it only pays
+    wallet: Any = purse  # which only pays
+    payer = Payer(records, {ORDER.id}, wallet, budget or await set_aside(), Hint(), mail_in)
     async with working(payer.run):
         news = await mail.receive()
     assert isinstance(news, AboutOrder)
     assert (news.order, news.done) == (ORDER.id, (1,))
     return news.news
+
+
+async def set_aside() -> MemoryBudget:
+    """Make a budget with what the payment needs set aside."""
+    budget, purpose = MemoryBudget(), Purpose(ORDER.id)
+    amount, fee = Msat(12_000), Msat(5_000)
+    assert await budget.reserve(HASH, purpose, amount=amount, fee=fee, limits={}, now=0) is None
+    return budget
 
 
 PAY, LOOK = Pay("lnbcrt1", HASH, Msat(5_000)), LookUp(HASH)
@@ -110,3 +121,51 @@ async def test_the_wallet_is_told_the_most_that_fees_may_be(autojump_clock: Mock
     purse = Purse(SETTLED)
     await told(purse, PAY)
     assert purse.paid == [("lnbcrt1", 5_000)]
+
+
+async def test_nothing_is_dispatched_once_spending_is_paused(autojump_clock: MockClock) -> None:
+    budget, purse = await set_aside(), Purse(None)
+    await budget.pause(now=1)
+
+    news = await told(purse, PAY, budget)
+
+    assert isinstance(news, PaymentRefused)
+    assert "paused" in news.reason
+    assert purse.paid == []
+
+
+@pytest.mark.parametrize(
+    ("says", "news"),
+    [
+        (SETTLED, PaymentSucceeded(HASH, SECRET, Msat(101))),
+        (PaymentInFlight(HASH), PaymentUncertain(HASH)),
+        (WalletUnavailable("away"), PaymentUncertain(HASH)),
+    ],
+    ids=["settled", "in flight", "no answer"],
+)
+async def test_a_payment_begun_before_a_pause_is_looked_up_and_not_thought_failed(
+    autojump_clock: MockClock, says: Any, news: News
+) -> None:
+    """The process died after the dispatch, and was started again while spending is paused."""
+    budget, purse = await set_aside(), Purse(says)
+    await budget.pause(now=1)
+
+    assert await told(purse, PAY, budget) == news
+    assert purse.paid == []
+
+
+async def test_a_payment_without_a_reservation_is_not_dispatched(autojump_clock: MockClock) -> None:
+    budget, purse = await set_aside(), Purse(None)
+    await budget.release(HASH)
+
+    assert isinstance(await told(purse, PAY, budget), PaymentRefused)
+    assert purse.paid == []
+
+
+async def test_spending_goes_on_after_a_pause(autojump_clock: MockClock) -> None:
+    budget, purse = await set_aside(), Purse(SETTLED)
+    await budget.pause(now=1)
+    await budget.resume()
+
+    assert isinstance(await told(purse, PAY, budget), PaymentSucceeded)
+    assert len(purse.paid) == 1

@@ -5,13 +5,14 @@ from trio.testing import MockClock
 
 from pylon.adapters.memory.budget import MemoryBudget
 from pylon.adapters.memory.clock import MemoryClock
+from pylon.adapters.memory.payees import MemoryPayees
 from pylon.adapters.memory.records import MemoryRecords
 from pylon.core.order_machine import BudgetExceeded, BudgetReserved, Release, Reserve, Spend
 from pylon.core.order_mail import AboutOrder, OrderMail
 from pylon.model.ids import JobId, PaymentHash
 from pylon.model.money import Msat
 from pylon.model.order import Order, OrderState, Withdrawn
-from pylon.ports.budget import Caps
+from pylon.ports.budget import NODE, Caps
 from pylon.ports.channels import Hint
 from pylon.services.treasurer import Treasurer
 from tests.adapters.stores.samples import order
@@ -25,15 +26,22 @@ RESERVE = Reserve(HASH, Msat(12_000), Msat(5_000))
 class Books:
     def __init__(self, caps: Caps | None = None) -> None:
         self.records: MemoryRecords[Order, OrderState] = MemoryRecords()
-        self.budget = MemoryBudget()
+        self.budget, self.payees = MemoryBudget(), MemoryPayees()
         self.hint = Hint()
         self.mail_in, self.mail = trio.open_memory_channel[OrderMail](9)
-        self.caps = caps or Caps()
+        self.limits = {NODE: caps or Caps()}
         self.mine: set[JobId] = {ORDER.id}
 
     def treasurer(self) -> Treasurer:
         return Treasurer(
-            self.records, self.mine, self.budget, self.caps, MemoryClock(), self.hint, self.mail_in
+            self.records,
+            self.mine,
+            self.budget,
+            self.limits,
+            self.payees,
+            MemoryClock(),
+            self.hint,
+            self.mail_in,
         )
 
     async def rows(self) -> list[str]:

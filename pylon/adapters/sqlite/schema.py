@@ -87,4 +87,48 @@ _VERSION_1 = (
     + _MONEY_1
 )
 
-MIGRATIONS = (_VERSION_1,)
+# Budgets within budgets: an entry counts in each scope of its path, in running totals kept beside it.
+_VERSION_2 = """
+ALTER TABLE budget ADD COLUMN provider TEXT;
+ALTER TABLE budget ADD COLUMN scopes TEXT NOT NULL DEFAULT '["node"]';  -- JSON, the widest first
+UPDATE budget SET provider = (SELECT nullif(peer, '') FROM orders WHERE id = order_id);
+DROP INDEX budget_order;
+DROP INDEX budget_sums;
+CREATE INDEX budget_reserved ON budget (at) WHERE standing = 'reserved';
+
+CREATE TABLE budget_totals (
+    scope    TEXT NOT NULL,
+    span     TEXT NOT NULL CHECK (span IN ('job', 'provider', 'hour', 'day', 'total')),
+    key      TEXT NOT NULL,          -- a job, a provider, when the hour or day began, or nothing
+    spent    INTEGER NOT NULL CHECK (spent >= 0),     -- msat
+    reserved INTEGER NOT NULL CHECK (reserved >= 0),  -- msat
+    PRIMARY KEY (scope, span, key)
+) STRICT, WITHOUT ROWID;
+WITH counted AS (
+    SELECT order_id, provider, at, iif(standing = 'spent', amount + fee, 0) AS spent,
+           iif(standing = 'reserved', amount + fee, 0) AS reserved
+    FROM budget WHERE standing <> 'released'
+), posted (span, key, spent, reserved) AS (
+    SELECT 'total', '', spent, reserved FROM counted
+    UNION ALL SELECT 'job', order_id, spent, reserved FROM counted
+    UNION ALL SELECT 'provider', provider, spent, reserved FROM counted
+    UNION ALL SELECT 'hour', CAST(at - at % 3600 AS TEXT), spent, 0 FROM counted
+    UNION ALL SELECT 'day', CAST(at - at % 86400 AS TEXT), spent, 0 FROM counted
+)
+INSERT INTO budget_totals (scope, span, key, spent, reserved)
+SELECT 'node', span, key, sum(spent), sum(reserved) FROM posted
+WHERE key IS NOT NULL GROUP BY span, key;
+
+CREATE TABLE budget_pauses (
+    scope TEXT PRIMARY KEY,
+    since INTEGER NOT NULL           -- unix seconds
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE payees (
+    provider TEXT PRIMARY KEY,
+    node_key TEXT NOT NULL,          -- the Lightning node that was paid last
+    since    INTEGER NOT NULL        -- unix seconds
+) STRICT, WITHOUT ROWID;
+"""
+
+MIGRATIONS = (_VERSION_1, _VERSION_2)

@@ -9,6 +9,7 @@ import pytest
 from pylon.adapters.memory.budget import MemoryBudget
 from pylon.adapters.memory.cursors import MemoryCursors
 from pylon.adapters.memory.earnings import MemoryEarnings
+from pylon.adapters.memory.payees import MemoryPayees
 from pylon.adapters.memory.records import MemoryRecords
 from pylon.app.store import Store, open_store
 
@@ -21,6 +22,7 @@ def memory_store() -> Store:
         budget=MemoryBudget(),
         earnings=MemoryEarnings(jobs),
         cursors=MemoryCursors(),
+        payees=MemoryPayees(),
     )
 
 
