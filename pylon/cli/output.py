@@ -166,6 +166,15 @@ class _Bar:
         return progress
 
 
+def draws(glyphs: str) -> bool:
+    """Say whether stderr is a terminal that can show these characters."""
+    try:
+        glyphs.encode(sys.stderr.encoding or "ascii")
+    except UnicodeEncodeError:
+        return False
+    return sys.stderr.isatty()
+
+
 def is_interactive() -> bool:
     """Say whether there is a person to ask."""
     return sys.stdin.isatty() and sys.stderr.isatty()

@@ -1,34 +1,86 @@
 """The wallet, opened for one command."""
 
+import math
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from pylon.cli import passphrase
 from pylon.cli.context import Context
+from pylon.errors import Misconfigured, WalletUnavailable
 
 if TYPE_CHECKING:
-    from pylon.adapters.lightning.ledger.wallet import LedgerWallet
+    from contextlib import AbstractAsyncContextManager
 
+    from pylon.adapters.lightning.ledger.wallet import LedgerWallet
+    from pylon.app.identity import Identity
+    from pylon.ports.wallet import Wallet
+
+W = TypeVar("W")
 T = TypeVar("T")
 
 
-def with_ledger(context: Context, work: "Callable[[LedgerWallet], Awaitable[T]]") -> T:
-    """Open this home's wallet for one piece of work."""
-    import trio
+def with_wallet(
+    context: Context, work: "Callable[[Wallet], Awaitable[T]]", *, patient: bool = False
+) -> T:
+    """Open this home's wallet for one piece of work.
 
+    A wallet that does not answer in time raises `WalletUnavailable`; `patient` work, which has its
+    own idea of time, waits as long as it likes once the wallet is open.
+    """
     from pylon.adapters.clock import SystemClock
-    from pylon.app.identity import unlock
+    from pylon.app.wallet import open_wallet
+
+    identity = unlocked(context)
+    opened = open_wallet(context.home(), context.config(), identity, clock=SystemClock())
+    return _run(opened, work, patient=patient)
+
+
+def with_ledger(context: Context, work: "Callable[[LedgerWallet], Awaitable[T]]") -> T:
+    """Open this home's ledger, for what only a ledger can; raise `Misconfigured` if it has another."""
+    from pylon.adapters.clock import SystemClock
     from pylon.app.wallet import open_regtest_ledger
-    from pylon.model.money import Network
 
     config = context.config()
-    home, network = context.home(), Network(config.node.network)
-    identity = unlock(home, network, ask_passphrase=partial(passphrase.current, context))
+    if config.wallet.backend != "ledger":
+        raise Misconfigured(
+            f"this is for the embedded ledger; the wallet is {config.wallet.backend}"
+        )
+    identity = unlocked(context)
+    opened = open_regtest_ledger(context.home(), config, identity, clock=SystemClock())
+    return _run(opened, work)
+
+
+def unlocked(context: Context) -> "Identity":
+    """Open this home's identity, asking for a passphrase if it has one."""
+    from pylon.app.identity import unlock
+    from pylon.model.money import Network
+
+    network = Network(context.config().node.network)
+    return unlock(context.home(), network, ask_passphrase=partial(passphrase.current, context))
+
+
+def _run(
+    opened: "AbstractAsyncContextManager[W]",
+    work: "Callable[[W], Awaitable[T]]",
+    *,
+    patient: bool = False,
+) -> T:
+    import trio
+
+    from pylon.ports.wallet import ANSWER_SECONDS
 
     async def run() -> T:
-        async with open_regtest_ledger(home, config, identity, clock=SystemClock()) as wallet:
-            return await work(wallet)
-        raise AssertionError("the ledger swallows no exception")
+        try:
+            with trio.fail_after(ANSWER_SECONDS) as scope:
+                async with opened as wallet:
+                    if patient:
+                        scope.deadline = math.inf
+                    return await work(wallet)
+        except trio.TooSlowError:
+            raise WalletUnavailable(
+                f"the wallet does not answer for {ANSWER_SECONDS:g} s"
+            ) from None
+        raise AssertionError("a wallet swallows no exception")
 
     return trio.run(run)
