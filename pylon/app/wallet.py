@@ -3,8 +3,9 @@
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
+from types import MappingProxyType
 
-from attrs import frozen
+from attrs import field, frozen
 
 from pylon.adapters.home import Home, make_folder, make_private_folder
 from pylon.adapters.lightning.ledger.opening import open_ledger
@@ -20,15 +21,20 @@ from pylon.ports.wallet import Wallet
 
 @asynccontextmanager
 async def open_wallet(
-    home: Home, config: Config, identity: Identity, *, clock: Clock
+    home: Home,
+    config: Config,
+    identity: Identity,
+    *,
+    clock: Clock,
+    secrets: Mapping[WalletSecret, str] = MappingProxyType({}),
 ) -> AsyncGenerator[Wallet]:
-    """Open the wallet that `config.wallet.backend` names.
+    """Open the wallet that `config.wallet.backend` names; `secrets` stand in for those in files.
 
     Raises `Misconfigured` where it does not fit the network or lacks what opens it,
     `WalletUnavailable` where it does not answer, `StoreBusy` while others hold the ledger.
     """
     refuse_network(config, identity.network)
-    async with _chosen(_Place(home, config, identity, clock)) as wallet:
+    async with _chosen(_Place(home, config, identity, clock, secrets)) as wallet:
         yield wallet
 
 
@@ -72,6 +78,18 @@ class _Place:
     config: Config
     identity: Identity
     clock: Clock
+    secrets: Mapping[WalletSecret, str] = field(repr=False)
+
+    def secret(self, which: WalletSecret) -> str | None:
+        return self.secrets.get(which) or load_secret(self.home, which)
+
+    def needed(self, which: WalletSecret, what: str) -> str:
+        """Raise `Misconfigured` for a secret that is not there; `what` says what it is."""
+        text = self.secret(which)
+        if text is None:
+            use = f"{self.home.command} wallet use {self.config.wallet.backend}"
+            raise Misconfigured(f"{self.home.secrets / which}, {what}, is missing: {use}")
+        return text
 
 
 def _chosen(place: _Place) -> AbstractAsyncContextManager[Wallet]:
@@ -93,15 +111,15 @@ def _nwc(place: _Place) -> AbstractAsyncContextManager[Wallet]:
     from pylon.adapters.lightning.nwc import open_nwc
     from pylon.adapters.websocket import dial_websocket
 
-    uri = _needed(place.home, WalletSecret.NWC_URI, "the connection string of the wallet")
+    uri = place.needed(WalletSecret.NWC_URI, "the connection string of the wallet")
     return open_nwc(uri, network=place.identity.network, dial=dial_websocket, clock=place.clock)
 
 
 def _electrum(place: _Place) -> AbstractAsyncContextManager[Wallet]:
     from pylon.adapters.lightning.electrum import open_electrum
 
-    what = "user:password of Electrum's daemon"
-    user, _, password = _needed(place.home, WalletSecret.ELECTRUM_PASSWORD, what).partition(":")
+    secret = place.needed(WalletSecret.ELECTRUM_PASSWORD, "user:password of Electrum's daemon")
+    user, _, password = secret.partition(":")
     return open_electrum(
         place.config.wallet.electrum_url,
         user=user,
@@ -134,7 +152,7 @@ def _spark(place: _Place) -> AbstractAsyncContextManager[Wallet]:
         place.identity.words,
         network=place.identity.network,
         storage=place.home.spark,
-        api_key=load_secret(place.home, WalletSecret.SPARK_KEY),
+        api_key=place.secret(WalletSecret.SPARK_KEY),
         clock=place.clock,
     )
 
@@ -146,16 +164,6 @@ _OPENERS: Mapping[str, Callable[[_Place], AbstractAsyncContextManager[Wallet]]] 
     "lnd": _lnd,
     "spark": _spark,
 }
-
-
-def _needed(home: Home, secret: WalletSecret, what: str) -> str:
-    text = load_secret(home, secret)
-    if text is None:
-        backend = secret.partition(".")[0]
-        raise Misconfigured(
-            f"{home.secrets / secret}, {what}, is missing: {home.command} wallet use {backend}"
-        )
-    return text
 
 
 def _path(text: str) -> Path:

@@ -87,7 +87,7 @@ def init(
         ),
     )
     if made.network is not Network.REGTEST:
-        say(f"There is no wallet for {made.network} yet: this node can neither sell nor buy.")
+        say(f"next, a wallet for {made.network}: {home.command} wallet use --help", as_is=True)
     elif not json:
         say(f"next: {home.command} wallet fund", style="dim", as_is=True)
 

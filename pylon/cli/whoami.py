@@ -8,7 +8,9 @@ from pylon.cli.output import emit, fields
 
 
 def whoami(*, json: AsJson = False, context: InContext) -> None:
-    """Show who this node is: its Nostr key, its Lightning node key, its network.
+    """Show who this node is: its Nostr key, its network, its node key on the embedded ledger.
+
+    Another wallet has a node key of its own: `pylon wallet status` shows it.
 
     $ pylon whoami
     $ pylon wallet whoami --json

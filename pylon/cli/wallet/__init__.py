@@ -9,10 +9,12 @@ from pylon.cli.wallet.history import history
 from pylon.cli.wallet.invoice import invoice
 from pylon.cli.wallet.pay import pay
 from pylon.cli.wallet.status import status
+from pylon.cli.wallet.use import use
 from pylon.cli.whoami import whoami
 
 app = subcommands("wallet")
 app.command(status)
+app.command(use)
 app.command(balance)
 app.command(fund)
 app.command(address)

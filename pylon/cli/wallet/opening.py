@@ -33,7 +33,7 @@ def with_wallet(
 
     identity = unlocked(context)
     opened = open_wallet(context.home(), context.config(), identity, clock=SystemClock())
-    return _run(opened, work, patient=patient)
+    return run_with(opened, work, patient=patient)
 
 
 def with_ledger(context: Context, work: "Callable[[LedgerWallet], Awaitable[T]]") -> T:
@@ -48,7 +48,7 @@ def with_ledger(context: Context, work: "Callable[[LedgerWallet], Awaitable[T]]"
         )
     identity = unlocked(context)
     opened = open_regtest_ledger(context.home(), config, identity, clock=SystemClock())
-    return _run(opened, work)
+    return run_with(opened, work)
 
 
 def unlocked(context: Context) -> "Identity":
@@ -60,12 +60,13 @@ def unlocked(context: Context) -> "Identity":
     return unlock(context.home(), network, ask_passphrase=partial(passphrase.current, context))
 
 
-def _run(
+def run_with(
     opened: "AbstractAsyncContextManager[W]",
     work: "Callable[[W], Awaitable[T]]",
     *,
     patient: bool = False,
 ) -> T:
+    """Do one piece of work with a wallet, as `with_wallet` does."""
     import trio
 
     from pylon.ports.wallet import ANSWER_SECONDS
