@@ -72,3 +72,7 @@ class Misconfigured(PylonError):
 
 class InUse(Misconfigured):
     """Another process does here what only one may do."""
+
+
+class OverBudget(Misconfigured):
+    """The budget does not allow a payment, by a cap or a pause; nothing was paid."""

@@ -7,6 +7,7 @@ from secrets import token_hex
 import trio
 from attrs import evolve, frozen
 
+from pylon.app.budget import refuse_uncapped
 from pylon.app.buyer import Buyer, BuyerParts, open_buyer
 from pylon.app.node import Opened, open_relays
 from pylon.app.store import Store, open_store
@@ -57,6 +58,7 @@ async def open_desk(
     if relays:
         config = evolve(config, relay=evolve(config.relay, urls=tuple(relays)))
         opened = evolve(opened, config=config)
+    refuse_uncapped(config, opened.identity.network)
     opened.home.create()
     async with (
         open_store(opened.home.database) as store,

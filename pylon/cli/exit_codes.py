@@ -2,7 +2,7 @@
 
 from enum import IntEnum
 
-from pylon.errors import GenerationFailed, Misconfigured, PylonError, RelayLost
+from pylon.errors import GenerationFailed, Misconfigured, OverBudget, PylonError, RelayLost
 
 
 class ExitCode(IntEnum):
@@ -25,6 +25,8 @@ class ExitCode(IntEnum):
 def exit_code_of(error: PylonError) -> ExitCode:
     """Choose the status for an error that no command dealt with."""
     match error:
+        case OverBudget():
+            return ExitCode.OVER_BUDGET
         case Misconfigured():
             return ExitCode.USAGE
         case RelayLost():

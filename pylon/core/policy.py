@@ -49,12 +49,6 @@ def judge(offer: Offer, policy: Policy, known_key: NodeKey | None) -> Judgement:
     return Objection(changed) if policy.refuse_key_change else Caution(changed)
 
 
-def mainnet_objection(network: Network, *, allowed: bool, caps: Caps) -> str | None:
-    """Say what is missing before real money may be spent: a switch, and a limit on a mistake."""
-    if network is not Network.MAINNET:
-        return None
-    if not allowed:
-        return "real money is off: set `mainnet = true` under [wallet] in config.toml to spend it"
-    if caps.per_day is None and caps.total is None:
-        return "real money needs a cap: `pylon budget set --per-day SATS`, or --total SATS"
-    return None
+def is_uncapped(network: Network, caps: Caps) -> bool:
+    """Say whether real money could be spent without end: then none may be."""
+    return network is Network.MAINNET and caps.per_day is None and caps.total is None

@@ -1,7 +1,6 @@
 """The actor that pays: each payment hash once, and never believes a payment failed unless told."""
 
 from collections.abc import Container
-from hashlib import sha256
 
 import trio
 from attrs import frozen
@@ -16,6 +15,7 @@ from pylon.core.order_machine import (
 )
 from pylon.core.order_mail import AboutOrder, OrderMail
 from pylon.core.outbox import PAYER
+from pylon.core.proof import believed
 from pylon.errors import BadInvoice, WalletUnavailable
 from pylon.model.ids import JobId, PaymentHash
 from pylon.model.money import Msat
@@ -98,11 +98,8 @@ class Payer:
 
 
 def _read(result: PaymentResult, payment_hash: PaymentHash) -> News:
-    """Believe a success only with the preimage that proves it."""
-    match result:
+    match believed(result, payment_hash):
         case PaymentSettled(preimage=preimage, fee=fee):
-            if sha256(bytes.fromhex(preimage)).hexdigest() != payment_hash:
-                return PaymentUncertain(payment_hash)
             return PaymentSucceeded(payment_hash, preimage, fee)
         case PaymentFailed(reason=reason):
             return PaymentRefused(payment_hash, reason)
