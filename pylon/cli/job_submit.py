@@ -36,7 +36,7 @@ def submit(
     bid: Annotated[int | None, _Positive] = None,
     provider: str | None = None,
     relay: tuple[str, ...] = (),
-    auto_pay: bool = False,
+    auto_pay: Annotated[bool, Parameter(name=("--auto-pay", "--yes"))] = False,
     max_sats: Annotated[int | None, _NotNegative] = None,
     timeout: Annotated[int | None, _Positive] = None,
     encrypt: bool = False,

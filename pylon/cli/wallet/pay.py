@@ -1,6 +1,5 @@
 """`pylon wallet pay`, also `pylon wallet send`."""
 
-from hashlib import sha256
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
@@ -10,11 +9,12 @@ from pylon.cli.context import AsJson, Context, InContext
 from pylon.cli.output import confirm, is_interactive, say
 from pylon.cli.wallet.amount import read_amount
 from pylon.cli.wallet.invoice_view import left, read_invoice
-from pylon.cli.wallet.opening import with_wallet
+from pylon.cli.wallet.opening import run_with, unlocked, with_wallet
 from pylon.cli.wallet.pay_view import Ground, Plan, plan_text, show_outcome, show_plan, state
 from pylon.errors import Misconfigured, WalletUnavailable
 
 if TYPE_CHECKING:
+    from pylon.app.purse import Purse
     from pylon.model.money import Msat
     from pylon.model.wallet import PaymentResult
     from pylon.ports.wallet import Wallet
@@ -33,9 +33,10 @@ def pay(
 ) -> int:
     """Pay an invoice, once: paying it again shows how it went the first time.
 
-    What it asks for is shown before anything is paid.
+    What it asks for is shown before anything is paid. The budget's caps hold, but for that on one
+    job: it is for none.
 
-    Exit status: 0 paid, 1 failed, 5 too little money, 9 not known yet.
+    Exit status: 0 paid, 1 failed, 5 too little money, 6 over budget, 9 not known yet.
 
     $ pylon wallet pay lnbcrt1…
     $ pylon wallet pay lnbcrt1… --dry-run
@@ -68,7 +69,7 @@ def pay(
             say(plan_text(plan, ground, now()))
         if not yes:
             _ask_to_pay(plan)
-    result, balance = with_wallet(context, lambda wallet: _pay(wallet, plan, timeout), patient=True)
+    result, balance = _pay(context, plan, timeout)
     return show_outcome(result, short=balance < plan.amount, command=command, json=json)
 
 
@@ -111,47 +112,22 @@ async def _look(wallet: "Wallet", plan: Plan) -> Ground:
     return Ground(await wallet.balance(), await wallet.payment(plan.invoice.payment_hash))
 
 
-async def _pay(wallet: "Wallet", plan: Plan, patience: float) -> "tuple[PaymentResult, Msat]":
+def _pay(context: Context, plan: Plan, timeout: float) -> "tuple[PaymentResult, Msat]":
+    """Pay within the budget; return what became of it, and what is left to spend."""
+    from pylon.adapters.clock import SystemClock
+    from pylon.app.purse import Bill, open_purse
     from pylon.ports.wallet import answers_within
 
-    result = await _outcome(wallet, plan, patience)
-    try:
-        with answers_within():
-            return result, await wallet.balance()
-    except WalletUnavailable:  # what became of the payment is what counts
-        return result, plan.amount
+    bill = Bill(plan.bolt11, plan.invoice.payment_hash, plan.amount, plan.max_fee)
 
+    async def paid(purse: "Purse") -> "tuple[PaymentResult, Msat]":
+        result = await purse.pay(bill, deadline_seconds=timeout)
+        try:
+            with answers_within():
+                return result, await purse.wallet.balance()
+        except WalletUnavailable:  # what became of the payment is what counts
+            return result, plan.amount
 
-async def _outcome(wallet: "Wallet", plan: Plan, patience: float) -> "PaymentResult":
-    """Pay, and believe no more than is known: without an answer, or proof, it is in flight."""
-    from pylon.model.wallet import PaymentInFlight, PaymentSettled
-    from pylon.ports.wallet import ANSWER_SECONDS, answers_within
-
-    payment_hash = plan.invoice.payment_hash
-    result: PaymentResult | None
-    try:
-        with answers_within(patience + ANSWER_SECONDS):
-            result = await wallet.pay(plan.bolt11, max_fee=plan.max_fee, deadline_seconds=patience)
-    except WalletUnavailable:
-        result = await _recalled(wallet, plan)
-        if result is None:
-            raise
-    if isinstance(result, PaymentSettled) and not _proves(result.preimage, payment_hash):
-        return PaymentInFlight(payment_hash)
-    return result
-
-
-async def _recalled(wallet: "Wallet", plan: Plan) -> "PaymentResult | None":
-    """Ask what became of a payment whose answer was lost; None if it never began."""
-    from pylon.model.wallet import PaymentInFlight
-    from pylon.ports.wallet import answers_within
-
-    try:
-        with answers_within():
-            return await wallet.payment(plan.invoice.payment_hash)
-    except WalletUnavailable:
-        return PaymentInFlight(plan.invoice.payment_hash)
-
-
-def _proves(preimage: str, payment_hash: str) -> bool:
-    return sha256(bytes.fromhex(preimage)).hexdigest() == payment_hash
+    home, config = context.home(), context.config()
+    opened = open_purse(home, config, unlocked(context), clock=SystemClock())
+    return run_with(opened, paid, patient=True)
