@@ -1,0 +1,164 @@
+"""Telling a payee what becomes of its invoices.
+
+One stream of lnd's tells of what is settled and what is new, from a settle index on; it is silent
+about holds that are accepted and invoices that are cancelled. Each hold therefore has a stream of
+its own, and now and then all that is pending is listed, which finds what no stream has told.
+"""
+
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Final, TypeAlias
+
+import trio
+from attrs import define, evolve, field
+
+from pylon.adapters.lightning.lnd.invoices import InvoiceDesk
+from pylon.adapters.lightning.lnd.messages import Invoice, Invoices, State
+from pylon.adapters.lightning.lnd.rest import Params, Rest, in_path
+from pylon.errors import Misconfigured, WalletUnavailable
+from pylon.model.ids import PaymentHash
+from pylon.model.wallet import InvoiceState, InvoiceStatus
+from pylon.ports.clock import Clock
+
+POLL_SECONDS: Final = 5.0
+PAST_SECONDS: Final = 2 * 86_400  # an invoice that may be held is not older
+_PAGE: Final = 500
+_BUFFER: Final = 16
+
+_Told: TypeAlias = InvoiceStatus | WalletUnavailable | Misconfigured
+
+
+@define
+class Watch:
+    """What was learned, in the order it was learned in; raises what ended the learning."""
+
+    _told: "trio.MemoryReceiveChannel[_Told]"
+
+    def __aiter__(self) -> "Watch":
+        return self
+
+    async def __anext__(self) -> InvoiceStatus:
+        try:
+            told = await self._told.receive()
+        except trio.EndOfChannel:
+            raise StopAsyncIteration from None
+        if isinstance(told, InvoiceStatus):
+            return told
+        self._told.close()
+        raise told
+
+
+@asynccontextmanager
+async def watch_invoices(
+    rest: Rest, desk: InvoiceDesk, clock: Clock, *, after: int
+) -> AsyncGenerator[Watch, None]:
+    """Watch from a settle index on; 0 means from the beginning."""
+    send, receive = trio.open_memory_channel[_Told](_BUFFER)
+    async with trio.open_nursery() as nursery:
+        watcher = _Watcher(rest, desk, clock, send, nursery, after)
+        watcher.start(watcher.follow_settlements)
+        watcher.start(watcher.look_around)
+        yield Watch(receive)
+        nursery.cancel_scope.cancel()
+
+
+@define
+class _Watcher:
+    """The tasks behind one watch."""
+
+    _rest: Rest
+    _desk: InvoiceDesk
+    _clock: Clock
+    _tell: "trio.MemorySendChannel[_Told]"
+    _nursery: trio.Nursery
+    _after: int
+    _cursor: int = field(init=False)  # all settlements up to this index have been told
+    _open: dict[PaymentHash, InvoiceState] = field(factory=dict, init=False)  # what may yet change
+    _looked: trio.Event = field(factory=trio.Event, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._cursor = self._after
+
+    def start(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Run a task that ends the watch when it fails."""
+        self._nursery.start_soon(self._guarded, work)
+
+    async def _guarded(self, work: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await work()
+        except (WalletUnavailable, Misconfigured) as error:
+            await self._tell.send(error)
+
+    async def follow_settlements(self) -> None:
+        """Learn of each settlement, and of each new invoice, as it happens."""
+        since: Params = {"settle_index": self._after} if self._after else {}
+        path = "/v1/invoices/subscribe"
+        async with self._rest.stream(path, Invoice, params=since) as invoices:
+            await self._looked.wait()
+            async for invoice in invoices:
+                settled = invoice.state is State.SETTLED
+                unheard = settled and invoice.settle_index > self._cursor
+                self._cursor = max(self._cursor, invoice.settle_index)
+                await self._learn(invoice, news=unheard)
+        raise WalletUnavailable("lnd ended the stream of settlements")
+
+    async def follow_hold(self, payment_hash: PaymentHash) -> None:
+        """Learn what becomes of a hold until it is settled, which the other stream tells."""
+        path = f"/v2/invoices/subscribe/{in_path(payment_hash)}"
+        async with self._rest.stream(path, Invoice) as updates:
+            async for invoice in updates:
+                if invoice.state is State.SETTLED:
+                    return
+                await self._learn(invoice)
+                if invoice.state is State.CANCELED:
+                    return
+
+    async def look_around(self) -> None:
+        """Learn of what is now, and from time to time of what no stream has told."""
+        await self._look_back()
+        self._looked.set()
+        while True:
+            await trio.sleep(POLL_SECONDS)
+            pending = await self._list({"pending_only": "true"})
+            for invoice in pending:
+                await self._learn(invoice)
+            for gone in self._open.keys() - {invoice.payment_hash for invoice in pending}:
+                if found := await self._desk.find(gone):
+                    await self._learn(found)
+
+    async def _look_back(self) -> None:
+        # Without an index to start from lnd's stream has no past, so all of it is listed.
+        a_while_ago = max(0, int(self._clock.now()) - PAST_SECONDS)
+        past: Params = {"creation_date_start": a_while_ago} if self._after else {}
+        found = await self._list(past)
+        for invoice in sorted(found, key=lambda invoice: invoice.settle_index):
+            if invoice.state is State.SETTLED:
+                if self._after:
+                    continue  # the stream begins with these
+                self._cursor = invoice.settle_index
+            await self._learn(invoice, news=True)
+
+    async def _list(self, which: Params) -> list[Invoice]:
+        found, offset = list[Invoice](), 0
+        while True:
+            where = {"num_max_invoices": _PAGE, "index_offset": offset}
+            page = await self._rest.get("/v1/invoices", Invoices, {**which, **where})
+            found += page.invoices
+            if len(page.invoices) < _PAGE:
+                return found
+            offset = page.last_index_offset
+
+    async def _learn(self, invoice: Invoice, *, news: bool = False) -> None:
+        """Tell of a change. What is final is told if it is `news` or was known to be open."""
+        status = await self._desk.status(invoice)
+        known = self._open.pop(status.payment_hash, None)
+        if status.state in (InvoiceState.OPEN, InvoiceState.ACCEPTED):
+            self._open[status.payment_hash] = status.state
+            if known is None and invoice.is_hold:
+                self.start(partial(self.follow_hold, status.payment_hash))
+            changed = status.state is InvoiceState.ACCEPTED and known is not InvoiceState.ACCEPTED
+        else:
+            changed = status.state is not InvoiceState.EXPIRED and (news or known is not None)
+        if changed:
+            await self._tell.send(evolve(status, cursor=self._cursor))
