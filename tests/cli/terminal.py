@@ -6,6 +6,7 @@ import select
 import subprocess
 import sys
 import time
+from codecs import getincrementaldecoder
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 
@@ -21,6 +22,7 @@ class Terminal:
         self.process_id = process.pid
         self.shown = ""
         self._seen = 0
+        self._decoder = getincrementaldecoder("utf-8")()  # a read may end inside a character
 
     def expect(self, text: str) -> str:
         """Read until `text` is shown; return what was shown since the last expected text."""
@@ -46,7 +48,7 @@ class Terminal:
             piece = os.read(self._handle, 4096) if ready else b""
         except OSError:  # how Linux says that the other end is closed
             return False
-        self.shown += piece.decode()
+        self.shown += self._decoder.decode(piece)
         return bool(piece)
 
 

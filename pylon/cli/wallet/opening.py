@@ -21,9 +21,13 @@ T = TypeVar("T")
 
 
 def with_wallet(
-    context: Context, work: "Callable[[Wallet], Awaitable[T]]", *, patient: bool = False
+    context: Context,
+    work: "Callable[[Wallet], Awaitable[T]]",
+    *,
+    identity: "Identity | None" = None,
+    patient: bool = False,
 ) -> T:
-    """Open this home's wallet for one piece of work.
+    """Open this home's wallet for one piece of work, unlocking the identity if it is not yet.
 
     A wallet that does not answer in time raises `WalletUnavailable`; `patient` work, which has its
     own idea of time, waits as long as it likes once the wallet is open.
@@ -31,8 +35,8 @@ def with_wallet(
     from pylon.adapters.clock import SystemClock
     from pylon.app.wallet import open_wallet
 
-    identity = unlocked(context)
-    opened = open_wallet(context.home(), context.config(), identity, clock=SystemClock())
+    who = identity or unlocked(context)
+    opened = open_wallet(context.home(), context.config(), who, clock=SystemClock())
     return run_with(opened, work, patient=patient)
 
 

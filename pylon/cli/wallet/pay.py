@@ -14,6 +14,7 @@ from pylon.cli.wallet.pay_view import Ground, Plan, plan_text, show_outcome, sho
 from pylon.errors import Misconfigured, WalletUnavailable
 
 if TYPE_CHECKING:
+    from pylon.app.identity import Identity
     from pylon.app.purse import Purse
     from pylon.model.money import Msat
     from pylon.model.wallet import PaymentResult
@@ -60,7 +61,8 @@ def pay(
     plan, command, now = _read(bolt11, max_fee, context), context.home().command, SystemClock().now
     if not (yes or dry_run or is_interactive()):
         raise Misconfigured("there is nobody to ask: give --yes to pay")
-    ground = with_wallet(context, lambda wallet: _look(wallet, plan))
+    identity = unlocked(context)
+    ground = with_wallet(context, lambda wallet: _look(wallet, plan), identity=identity)
     if dry_run:
         return show_plan(plan, ground, now(), json=json)
     if ground.known is None or state(ground.known) == "failed":
@@ -69,7 +71,7 @@ def pay(
             say(plan_text(plan, ground, now()))
         if not yes:
             _ask_to_pay(plan)
-    result, balance = _pay(context, plan, timeout)
+    result, balance = _pay(context, identity, plan, timeout)
     return show_outcome(result, short=balance < plan.amount, command=command, json=json)
 
 
@@ -112,7 +114,9 @@ async def _look(wallet: "Wallet", plan: Plan) -> Ground:
     return Ground(await wallet.balance(), await wallet.payment(plan.invoice.payment_hash))
 
 
-def _pay(context: Context, plan: Plan, timeout: float) -> "tuple[PaymentResult, Msat]":
+def _pay(
+    context: Context, identity: "Identity", plan: Plan, timeout: float
+) -> "tuple[PaymentResult, Msat]":
     """Pay within the budget; return what became of it, and what is left to spend."""
     from pylon.adapters.clock import SystemClock
     from pylon.app.purse import Bill, open_purse
@@ -129,5 +133,5 @@ def _pay(context: Context, plan: Plan, timeout: float) -> "tuple[PaymentResult, 
             return result, plan.amount
 
     home, config = context.home(), context.config()
-    opened = open_purse(home, config, unlocked(context), clock=SystemClock())
+    opened = open_purse(home, config, identity, clock=SystemClock())
     return run_with(opened, paid, patient=True)

@@ -34,8 +34,7 @@ def render(matrix: Sequence[Sequence[int]]) -> list[str]:
     width = len(matrix[0]) + 2 * QUIET
     light = [[0] * width] * QUIET
     rows = [*light, *([*[0] * QUIET, *row, *[0] * QUIET] for row in matrix), *light]
-    if len(rows) % 2:
-        rows.append([1] * width)  # a dark half line: nothing is drawn there
+    rows.append([1] * width)  # a code has an odd number of rows; the last half line stays dark
     return [
         "".join(_HALVES[halves] for halves in zip(upper, lower, strict=True))
         for upper, lower in zip(rows[::2], rows[1::2], strict=True)
