@@ -4,20 +4,25 @@
 the acts that follow; both are stored in one transaction before anything is done, and every act may
 be done twice. Late, double and foreign news leave the state as it is (market.md).
 
-    Received ─ invoiced ► Offered ─ paid ► Working ─ answered ► Finished ─ published ► Settled
-    free ────────────────────────────────► Working ─ failed ► Failed (what was paid is owed back)
-    Offered ─ expires, and the wallet says unpaid ► Expired ─ paid late ► owed back
-    any of these ─ cancel ► Cancelled
+    free                         ► Working ─► Finished ─ published ► Settled
+    prepay  Received ► Offered ─ paid ► Working ─► Finished ─ published ► Settled
+    hold    Received ► Offered ─ held ► Working ─► Finished ─ published ► Settling ─ paid ► Settled
+    locked  Received ► Working ─► Finished ─ published ► Delivered ─ paid ► Settled, or else Unpaid
+
+    Offered ─ expires, and the wallet says unpaid ► Expired
+    any failure ► Failed, a cancel ► Cancelled: what is held goes back to its payer, what was paid
+    is owed back until the customer sends an invoice for it ► Refunding ► Refunded
 """
 
 from typing import TypeAlias
 
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
 from pylon.model.event import Event
-from pylon.model.ids import EventId, PaymentHash
+from pylon.model.ids import EventId, PaymentHash, Preimage
 from pylon.model.job import (
     Cancelled,
+    Delivered,
     Expired,
     Failed,
     FeedbackStatus,
@@ -26,8 +31,13 @@ from pylon.model.job import (
     JobState,
     Offered,
     Received,
+    Refund,
+    Refunded,
+    Refunding,
     Refused,
     Settled,
+    Settling,
+    Unpaid,
     Working,
 )
 from pylon.model.money import ZERO, Msat, PayMode
@@ -35,6 +45,13 @@ from pylon.model.wallet import IssuedInvoice
 
 PAYMENT_GRACE_SECONDS = 60  # an invoice paid in its last second is still seen in time
 DELIVERY_SECONDS = 86_400  # how long relays that say nothing are waited for
+SETTLE_SECONDS = (
+    300  # what is held is settled, or given back, so long before it goes back by itself
+)
+LOOKUP_SECONDS = 5  # how often an unknown refund is asked about
+
+HELD_FIRST = (PayMode.HOLD, PayMode.HOLD_LOCKED)
+LOCKED_RESULT = (PayMode.LOCKED, PayMode.HOLD_LOCKED)
 
 # News: what can happen to a job.
 
@@ -61,8 +78,16 @@ class Paid:
 
 
 @frozen
+class Held:
+    """The wallet holds the payment of an invoice, until `settle_by` (unix seconds) if it knows."""
+
+    payment_hash: PaymentHash
+    settle_by: int | None = None
+
+
+@frozen
 class InvoiceClosed:
-    """The wallet says that an invoice was not paid and can no longer be."""
+    """The wallet says that an invoice was not paid and can no longer be, or that it gave it back."""
 
     payment_hash: PaymentHash
 
@@ -102,6 +127,36 @@ class CancelAsked:
 
 
 @frozen
+class RefundAsked:
+    """The customer sends an invoice for what is owed (signed, and read for this job)."""
+
+    refund: Refund
+    amount: Msat
+
+
+@frozen
+class RefundPaid:
+    """The wallet has paid the customer's invoice, and has the preimage."""
+
+    payment_hash: PaymentHash
+    preimage: Preimage
+
+
+@frozen
+class RefundRefused:
+    """The wallet is certain that the customer's invoice was not paid."""
+
+    payment_hash: PaymentHash
+
+
+@frozen
+class RefundUncertain:
+    """The wallet does not know, or did not answer."""
+
+    payment_hash: PaymentHash
+
+
+@frozen
 class TimePassed:
     """It is now this late."""
 
@@ -110,12 +165,17 @@ News: TypeAlias = (
     InvoiceMade
     | InvoiceImpossible
     | Paid
+    | Held
     | InvoiceClosed
     | Answered
     | WorkFailed
     | Published
     | Undeliverable
     | CancelAsked
+    | RefundAsked
+    | RefundPaid
+    | RefundRefused
+    | RefundUncertain
     | TimePassed
 )
 
@@ -124,15 +184,35 @@ News: TypeAlias = (
 
 @frozen
 class MakeInvoice:
-    """Make the job's one invoice (the wallet's idempotency key is the job's id)."""
+    """Make the job's one invoice (the wallet's idempotency key is the job's id).
+
+    With `knows_preimage` it is to come with its preimage, which will be the key to the result.
+    """
 
     amount: Msat
     expiry_seconds: int
+    knows_preimage: bool = False
+
+
+@frozen
+class MakeHoldInvoice:
+    """Make the job's one invoice, with its preimage, so that its payment is held for us."""
+
+    amount: Msat
+    expiry_seconds: int
+    hold_seconds: int
+
+
+@frozen
+class SettleHold:
+    """Take what the wallet holds."""
+
+    preimage: Preimage = field(repr=False)
 
 
 @frozen
 class CancelInvoice:
-    """Make an invoice unpayable; a wallet that has been paid already says so."""
+    """Make an invoice unpayable and give back what it holds; what was settled stays settled."""
 
     payment_hash: PaymentHash
 
@@ -156,6 +236,7 @@ class Say:
     status: FeedbackStatus
     text: str = ""
     invoice: IssuedInvoice | None = None
+    refund: Msat = ZERO  # what the customer may ask back
 
 
 @frozen
@@ -173,7 +254,34 @@ class Credit:
     amount: Msat
 
 
-Act: TypeAlias = MakeInvoice | CancelInvoice | Run | StopWork | Say | Deliver | Credit
+@frozen
+class PayRefund:
+    """Pay the customer's invoice, once."""
+
+    refund: Refund
+    amount: Msat
+
+
+@frozen
+class LookUpRefund:
+    """Ask the wallet what became of a refund, by hash."""
+
+    payment_hash: PaymentHash
+
+
+Act: TypeAlias = (
+    MakeInvoice
+    | MakeHoldInvoice
+    | SettleHold
+    | CancelInvoice
+    | Run
+    | StopWork
+    | Say
+    | Deliver
+    | Credit
+    | PayRefund
+    | LookUpRefund
+)
 
 
 @frozen
@@ -186,9 +294,22 @@ class Step:
 
 def begin(job: Job, now: int) -> Step:
     """Open an admitted job's life."""
-    if job.mode is PayMode.FREE:
-        return _start_work(job, now, paid=None)
-    return Step(Received(), (MakeInvoice(job.price, job.offer_seconds),))
+    match job.mode:
+        case PayMode.FREE:
+            return _start_work(job, now)
+        case PayMode.LOCKED:
+            expiry = job.offer_seconds + job.work_seconds  # it is for sale once the work is done
+            return Step(Received(), (MakeInvoice(job.price, expiry, knows_preimage=True),))
+        case PayMode.HOLD | PayMode.HOLD_LOCKED:
+            make = MakeHoldInvoice(job.price, job.offer_seconds, hold_seconds(job))
+            return Step(Received(), (make,))
+        case _:
+            return Step(Received(), (MakeInvoice(job.price, job.offer_seconds),))
+
+
+def hold_seconds(job: Job) -> int:
+    """Return for how long a payment must be held: the work, its delivery, and room to settle."""
+    return job.work_seconds + 2 * SETTLE_SECONDS
 
 
 def refuse(reason: str) -> Step:
@@ -207,6 +328,12 @@ def advance(job: Job, state: JobState, news: News, now: int) -> Step:
             return _working(job, state, news, now)
         case Finished():
             return _finished(job, state, news, now)
+        case Delivered():
+            return _delivered(job, state, news, now)
+        case Settling():
+            return _settling(job, state, news)
+        case Refunding():
+            return _refunding(state, news, now)
         case _:
             return _ended(job, state, news)
 
@@ -216,34 +343,38 @@ def due(job: Job, state: JobState) -> int | None:
     match state:
         case Received():
             return job.accepted_at + job.offer_seconds
-        case Offered(closing=False):
+        case Offered(closing=False) | Delivered(closing=False):
             return _closes_at(state)
         case Working(deadline):
             return deadline
         case Finished(give_up_at=give_up_at):
             return give_up_at
+        case Refunding(asked_at=int(asked_at)):
+            return asked_at + LOOKUP_SECONDS
         case _:
             return None
 
 
-def _closes_at(state: Offered) -> int:
+def _closes_at(state: Offered | Delivered) -> int:
     return state.invoice.expires_at + PAYMENT_GRACE_SECONDS
 
 
 def is_final(state: JobState) -> bool:
-    """Say whether nothing more is to be done (late money aside)."""
-    return isinstance(state, Settled | Refused | Failed | Expired | Cancelled)
+    """Say whether the job has ended; late money and refunds may still move."""
+    return not isinstance(state, Received | Offered | Working | Finished | Delivered | Settling)
 
 
 def _received(job: Job, state: Received, news: News, now: int) -> Step:
     match news:
+        case InvoiceMade(invoice) if job.mode is PayMode.LOCKED:
+            return _start_work(job, now, invoice=invoice)
         case InvoiceMade(invoice):
             said = Say(FeedbackStatus.PAYMENT_REQUIRED, invoice=invoice)
             return Step(Offered(invoice), (said,))
         case InvoiceImpossible(reason):
-            return _fail(job, reason, paid=None)
+            return _fail(job, reason)
         case TimePassed() if now >= job.accepted_at + job.offer_seconds:
-            return _fail(job, "the wallet made no invoice in time", paid=None)
+            return _fail(job, "the wallet made no invoice in time")
         case CancelAsked():
             return Step(Cancelled())
         case _:
@@ -251,75 +382,207 @@ def _received(job: Job, state: Received, news: News, now: int) -> Step:
 
 
 def _offered(job: Job, state: Offered, news: News, now: int) -> Step:
+    ours = state.invoice.payment_hash
     match news:
-        case Paid(payment_hash) if payment_hash == state.invoice.payment_hash:
+        case Paid(payment_hash) if payment_hash == ours:
             return _start_work(job, now, paid=payment_hash)
+        case Held(payment_hash, settle_by) if payment_hash == ours and not state.closing:
+            return _accept(job, state.invoice, settle_by, now)
         case TimePassed() if not state.closing and now >= _closes_at(state):
             # Paid in time, perhaps, while we were away: only the wallet can tell.
-            withdrawn = CancelInvoice(state.invoice.payment_hash)
-            return Step(evolve(state, closing=True), (withdrawn,))
-        case InvoiceClosed(payment_hash) if payment_hash == state.invoice.payment_hash:
+            return Step(evolve(state, closing=True), (CancelInvoice(ours),))
+        case InvoiceClosed(payment_hash) if payment_hash == ours:
             return Step(Expired(payment_hash))
         case CancelAsked():
-            withdrawn = CancelInvoice(state.invoice.payment_hash)
-            acts = () if state.closing else (withdrawn,)
-            return Step(Cancelled(invoice=state.invoice.payment_hash), acts)
+            acts = () if state.closing else (CancelInvoice(ours),)
+            return Step(Cancelled(invoice=ours), acts)
         case _:
             return Step(state)
 
 
-def _start_work(job: Job, now: int, *, paid: PaymentHash | None) -> Step:
+def _accept(job: Job, invoice: IssuedInvoice, settle_by: int | None, now: int) -> Step:
+    """Begin to work for money that is held, if it is held for long enough."""
+    settle_by = now + hold_seconds(job) if settle_by is None else settle_by
+    if settle_by < now + job.work_seconds + SETTLE_SECONDS:
+        return _fail(job, "the payment goes back before the work could be done", invoice=invoice)
+    return _start_work(job, now, invoice=invoice, settle_by=settle_by)
+
+
+def _start_work(
+    job: Job,
+    now: int,
+    *,
+    paid: PaymentHash | None = None,
+    invoice: IssuedInvoice | None = None,
+    settle_by: int | None = None,
+) -> Step:
     deadline = now + job.work_seconds
-    return Step(Working(deadline, paid), (Say(FeedbackStatus.PROCESSING), Run(deadline)))
+    held = settle_by is not None
+    working = Working(deadline, paid, invoice, held=held, settle_by=settle_by)
+    return Step(working, (Say(FeedbackStatus.PROCESSING), Run(deadline)))
 
 
 def _working(job: Job, state: Working, news: News, now: int) -> Step:
     match news:
         case Answered(result):
-            done = Say(FeedbackStatus.SUCCESS)
-            finished = Finished(result.id, state.paid, give_up_at=now + DELIVERY_SECONDS)
-            return Step(finished, (Deliver(result), done))
+            return _finish(state, result, now)
         case WorkFailed(reason):
-            return _fail(job, reason, paid=state.paid)
+            return _fail(job, reason, paid=state.paid, invoice=state.invoice)
         case TimePassed() if now >= state.deadline:
-            step = _fail(job, "the work took too long", paid=state.paid)
-            return evolve(step, acts=(StopWork(), *step.acts))
-        case CancelAsked():
-            return Step(
-                Cancelled(paid=state.paid, owed=_paid_amount(job, state.paid)), (StopWork(),)
+            return _stop(
+                _fail(job, "the work took too long", paid=state.paid, invoice=state.invoice)
             )
+        case Paid(payment_hash) if _is(state.invoice, payment_hash):
+            return Step(Working(state.deadline, payment_hash))
+        case InvoiceClosed(payment_hash) if _is(state.invoice, payment_hash):
+            return _stop(_fail(job, "the payment went back before the answer was there"))
+        case CancelAsked():
+            return _stop(_cancel(job, paid=state.paid, invoice=state.invoice))
         case _:
             return Step(state)
+
+
+def _finish(state: Working, result: Event, now: int) -> Step:
+    give_up_at = now + DELIVERY_SECONDS
+    if state.settle_by is not None:
+        give_up_at = state.settle_by - SETTLE_SECONDS
+    finished = Finished(
+        result.id, state.paid, give_up_at=give_up_at, invoice=state.invoice, held=state.held
+    )
+    return Step(finished, (Deliver(result), Say(FeedbackStatus.SUCCESS)))
 
 
 def _finished(job: Job, state: Finished, news: News, now: int) -> Step:
     match news:
         case Published(event_id) if event_id == state.result:
-            credit = () if state.paid is None else (Credit(state.paid, job.price),)
-            return Step(Settled(state.result, state.paid), credit)
+            return _delivery(job, state)
         case Undeliverable(event_id, reason) if event_id == state.result:
-            return _fail(job, f"no relay takes the result: {reason}", paid=state.paid)
+            reason = f"no relay takes the result: {reason}"
+            return _fail(job, reason, paid=state.paid, invoice=state.invoice)
         case TimePassed() if now >= state.give_up_at:
-            return _fail(job, "no relay took the result in time", paid=state.paid)
+            reason = "no relay took the result in time"
+            return _fail(job, reason, paid=state.paid, invoice=state.invoice)
+        case Held(payment_hash) if _is(state.invoice, payment_hash):
+            return Step(evolve(state, held=True))
+        case Paid(payment_hash) if _is(state.invoice, payment_hash):
+            return Step(evolve(state, paid=payment_hash, invoice=None, held=False))
+        case InvoiceClosed(payment_hash) if _is(state.invoice, payment_hash):
+            return Step(Unpaid(state.result, payment_hash, "the payment went back"))
+        case _:
+            return Step(state)
+
+
+def _delivery(job: Job, state: Finished) -> Step:
+    """Go on from where a relay has the result."""
+    if state.invoice is None:
+        credit = () if state.paid is None else (Credit(state.paid, job.price),)
+        return Step(Settled(state.result, state.paid), credit)
+    if state.held:
+        return _settle(state.result, state.invoice)
+    return Step(Delivered(state.result, state.invoice))
+
+
+def _settle(result: EventId, invoice: IssuedInvoice) -> Step:
+    acts = () if invoice.preimage is None else (SettleHold(invoice.preimage),)
+    return Step(Settling(result, invoice), acts)
+
+
+def _delivered(job: Job, state: Delivered, news: News, now: int) -> Step:
+    ours = state.invoice.payment_hash
+    match news:
+        case Paid(payment_hash) if payment_hash == ours:
+            return Step(Settled(state.result, ours), (Credit(ours, job.price),))
+        case Held(payment_hash) if payment_hash == ours and not state.closing:
+            return _settle(state.result, state.invoice)
+        case TimePassed() if not state.closing and now >= _closes_at(state):
+            return Step(evolve(state, closing=True), (CancelInvoice(ours),))
+        case InvoiceClosed(payment_hash) if payment_hash == ours:
+            return Step(Unpaid(state.result, ours, "not paid in time"))
+        case _:
+            return Step(state)
+
+
+def _settling(job: Job, state: Settling, news: News) -> Step:
+    ours = state.invoice.payment_hash
+    match news:
+        case Paid(payment_hash) if payment_hash == ours:
+            return Step(Settled(state.result, ours), (Credit(ours, job.price),))
+        case InvoiceClosed(payment_hash) if payment_hash == ours:
+            return Step(Unpaid(state.result, ours, "the payment went back before it was settled"))
         case _:
             return Step(state)
 
 
 def _ended(job: Job, state: JobState, news: News) -> Step:
-    """Money that comes after the end is owed back, once."""
+    """Hear of money that comes after the end."""
+    if isinstance(state, Failed | Cancelled):
+        return _owing(job, state, news)
     match state, news:
         case Expired(invoice), Paid(payment_hash) if payment_hash == invoice:
             return _fail(job, "paid after the offer had expired", paid=payment_hash)
-        case Cancelled(invoice=invoice, paid=None), Paid(payment_hash) if payment_hash == invoice:
-            return Step(Cancelled(paid=payment_hash, owed=job.price))
+        case Unpaid(result, invoice), Paid(payment_hash) if payment_hash == invoice:
+            return Step(Settled(result, invoice), (Credit(invoice, job.price),))
         case _:
             return Step(state)
 
 
-def _fail(job: Job, reason: str, *, paid: PaymentHash | None) -> Step:
-    owed = _paid_amount(job, paid)
-    return Step(Failed(reason, paid, owed), (Say(FeedbackStatus.ERROR, reason),))
+def _owing(job: Job, state: Failed | Cancelled, news: News) -> Step:
+    """Owe back what was paid, whenever it was; and give it back for an invoice of the customer's."""
+    match news:
+        case Paid(payment_hash) if state.paid is None and payment_hash == state.invoice:
+            if isinstance(state, Cancelled):
+                return _cancel(job, paid=payment_hash)
+            return _fail(job, state.reason, paid=payment_hash)
+        case RefundAsked(refund, amount) if state.paid is not None and amount == state.owed:
+            reason = "called off by its author" if isinstance(state, Cancelled) else state.reason
+            refunding = Refunding(reason, state.paid, state.owed, refund)
+            return Step(refunding, (PayRefund(refund, amount),))
+        case _:
+            return Step(state)
 
 
-def _paid_amount(job: Job, paid: PaymentHash | None) -> Msat:
-    return ZERO if paid is None else job.price
+def _refunding(state: Refunding, news: News, now: int) -> Step:
+    ours = state.refund.payment_hash
+    match news:
+        case RefundPaid(payment_hash, preimage) if payment_hash == ours:
+            return Step(Refunded(state.reason, state.paid, state.owed, ours, preimage))
+        case RefundRefused(payment_hash) if payment_hash == ours:
+            return Step(Failed(state.reason, state.paid, state.owed))
+        case RefundUncertain(payment_hash) if payment_hash == ours:
+            return Step(evolve(state, asked_at=now))
+        case TimePassed() if state.asked_at is not None and now >= state.asked_at + LOOKUP_SECONDS:
+            return Step(evolve(state, asked_at=now), (LookUpRefund(ours),))
+        case _:
+            return Step(state)
+
+
+def _fail(
+    job: Job, reason: str, *, paid: PaymentHash | None = None, invoice: IssuedInvoice | None = None
+) -> Step:
+    """End without an answer: give back what is held, owe what was paid."""
+    owed = ZERO if paid is None else job.price
+    ours = None if invoice is None else invoice.payment_hash
+    acts = () if ours is None else (CancelInvoice(ours),)
+    said = Say(FeedbackStatus.ERROR, reason, refund=owed)
+    return Step(Failed(reason, paid, owed, ours), (*acts, said))
+
+
+def _cancel(
+    job: Job, *, paid: PaymentHash | None = None, invoice: IssuedInvoice | None = None
+) -> Step:
+    """End as its author asks: give back what is held, owe what was paid."""
+    if paid is not None:
+        said = Say(FeedbackStatus.ERROR, "called off by its author", refund=job.price)
+        return Step(Cancelled(paid=paid, owed=job.price), (said,))
+    if invoice is None:
+        return Step(Cancelled())
+    ours = invoice.payment_hash
+    return Step(Cancelled(invoice=ours), (CancelInvoice(ours),))
+
+
+def _stop(step: Step) -> Step:
+    return evolve(step, acts=(StopWork(), *step.acts))
+
+
+def _is(invoice: IssuedInvoice | None, payment_hash: PaymentHash) -> bool:
+    return invoice is not None and invoice.payment_hash == payment_hash

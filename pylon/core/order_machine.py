@@ -7,6 +7,11 @@ first was not paid (market.md).
     Draft ► Published(offers) ► Chosen ► Reserving ► Paying ► Paid ► Done
                                   │          │         └ Unknown ─ wallet says ► Paid | next offer
                                   └ Declined ┘         Paid, no answer by the deadline ► Disputed
+    Paid for what does not open ► Cheated
+    Paid, then refused with a refund ► Reclaiming ► Refunded
+
+A held payment is one that stays `Unknown` until the answer is there. A locked result is an offer
+that brings its answer along; what is paid for it is the key.
 """
 
 from collections.abc import Mapping
@@ -14,16 +19,18 @@ from typing import TypeAlias
 
 from attrs import evolve, frozen
 
-from pylon.model.ids import PaymentHash, Preimage, PublicKey
-from pylon.model.money import Msat
+from pylon.model.ids import EventId, PaymentHash, Preimage, PublicKey
+from pylon.model.money import ZERO, Msat, PayMode
 from pylon.model.order import (
     Answer,
     Cause,
+    Cheated,
     Chosen,
     Declined,
     Disputed,
     Done,
     Draft,
+    Failure,
     NotServed,
     Offer,
     Order,
@@ -31,14 +38,22 @@ from pylon.model.order import (
     Paid,
     Paying,
     Published,
+    Reclaiming,
+    Refunded,
     Reserving,
     Unknown,
     Withdrawn,
 )
+from pylon.model.wallet import IssuedInvoice
 
 EXPIRY_MARGIN_SECONDS = 10  # an invoice with less time left is not worth starting to pay
 LOOKUP_SECONDS = 2  # how often an unknown payment is asked about, at first
+REFUND_LOOKUP_SECONDS = 5  # how often the wallet is asked whether a refund has come
+REFUND_EXPIRY_SECONDS = 86_400  # how long a provider has to pay one invoice for it
+MAX_REFUND_INVOICES = 7
 MAX_OFFERS = 64  # offers kept for one order; more are a flood
+
+HELD_FIRST = (PayMode.HOLD, PayMode.HOLD_LOCKED)
 
 # News: what can happen to an order.
 
@@ -64,15 +79,16 @@ class OfferHeard:
 
 @frozen
 class ErrorHeard:
-    """A provider says that it will not answer."""
+    """A provider says that it will not answer, and perhaps that it owes us a refund."""
 
     provider: PublicKey
     reason: str
+    refund: Msat = ZERO
 
 
 @frozen
 class ResultHeard:
-    """A provider has published a result that is addressed to us and readable."""
+    """A provider has published a result that is addressed to us, and readable unless locked."""
 
     answer: Answer
 
@@ -131,6 +147,54 @@ class PaymentUncertain:
 
 
 @frozen
+class Opened:
+    """The preimage opens the locked result, and it is what was promised."""
+
+    result: EventId
+
+
+@frozen
+class NotOpened:
+    """The preimage does not open the locked result, or it is not what was promised."""
+
+    result: EventId
+    reason: str
+
+
+@frozen
+class ReclaimAsked:
+    """The buyer wants to try once more to get back what a provider owes."""
+
+
+@frozen
+class RefundInvoiceMade:
+    """Our wallet made the invoice for what we are owed."""
+
+    invoice: IssuedInvoice
+
+
+@frozen
+class RefundInvoiceImpossible:
+    """Our wallet cannot make that invoice."""
+
+    reason: str
+
+
+@frozen
+class RefundArrived:
+    """Our wallet says that the invoice for a refund is settled."""
+
+    payment_hash: PaymentHash
+
+
+@frozen
+class RefundInvoiceClosed:
+    """Our wallet says that the invoice for a refund was not paid and can no longer be."""
+
+    payment_hash: PaymentHash
+
+
+@frozen
 class CancelAsked:
     """The buyer wants the order called off."""
 
@@ -155,6 +219,13 @@ News: TypeAlias = (
     | PaymentSucceeded
     | PaymentRefused
     | PaymentUncertain
+    | Opened
+    | NotOpened
+    | ReclaimAsked
+    | RefundInvoiceMade
+    | RefundInvoiceImpossible
+    | RefundArrived
+    | RefundInvoiceClosed
     | CancelAsked
     | TimePassed
 )
@@ -213,7 +284,51 @@ class LookUp:
     payment_hash: PaymentHash
 
 
-Act: TypeAlias = PublishRequest | PublishCancel | Reserve | Release | Spend | Pay | LookUp
+@frozen
+class Open:
+    """Open a locked result with the preimage that was paid for."""
+
+    result: EventId
+    preimage: Preimage
+
+
+@frozen
+class MakeRefundInvoice:
+    """Make an invoice for what we are owed; the wallet's key is the order's id and `attempt`."""
+
+    amount: Msat
+    attempt: int
+    expiry_seconds: int
+
+
+@frozen
+class SendRefundInvoice:
+    """Send the provider our invoice, signed and encrypted."""
+
+    provider: PublicKey
+    invoice: IssuedInvoice
+
+
+@frozen
+class CheckRefund:
+    """Ask the wallet whether our invoice was paid."""
+
+    payment_hash: PaymentHash
+
+
+Act: TypeAlias = (
+    PublishRequest
+    | PublishCancel
+    | Reserve
+    | Release
+    | Spend
+    | Pay
+    | LookUp
+    | Open
+    | MakeRefundInvoice
+    | SendRefundInvoice
+    | CheckRefund
+)
 
 
 @frozen
@@ -242,6 +357,8 @@ def advance(order: Order, state: OrderState, news: News, now: int) -> Step:
             return _paying(order, state, news, now)
         case Paid() | Disputed():
             return _paid(order, state, news, now)
+        case Reclaiming():
+            return _reclaiming(state, news, now)
         case _:
             return Step(state)
 
@@ -251,17 +368,19 @@ def due(order: Order, state: OrderState) -> int | None:
     match state:
         case Published(window_ends=int(ends)):
             return min(ends, order.deadline)
-        case Draft() | Published() | Chosen() | Paid():
+        case Draft() | Published() | Chosen() | Paid(answer=None):
             return order.deadline
         case Unknown(since=since):
             return since + LOOKUP_SECONDS
+        case Reclaiming(asked_at=int(asked_at)):
+            return asked_at + REFUND_LOOKUP_SECONDS
         case _:
             return None
 
 
 def is_final(state: OrderState) -> bool:
-    """Say whether the order has ended (a disputed one may still be answered late)."""
-    return isinstance(state, Done | Declined | NotServed | Disputed | Withdrawn)
+    """Say whether the order has ended; a disputed one may be answered late, or paid back."""
+    return not isinstance(state, Draft | Published | Chosen | Reserving | Paying | Unknown | Paid)
 
 
 def best(offers: tuple[Offer, ...], failures: Mapping[PublicKey, int]) -> Offer:
@@ -279,7 +398,7 @@ def _open(order: Order, state: Draft | Published, news: News, now: int) -> Step:
             return _collect(order, state, offer, now)
         case ErrorHeard(provider, reason):
             return _lose_provider(order, state, provider, reason)
-        case ResultHeard(answer) if order.provider in (None, answer.provider):
+        case ResultHeard(answer) if order.provider in (None, answer.provider) and _given(answer):
             return Step(Done(answer))
         case CancelAsked():
             return Step(Withdrawn(), (PublishCancel(),))
@@ -307,10 +426,22 @@ def _is_acceptable(order: Order, offer: Offer, now: int) -> bool:
     """Repeat the checks that time and arithmetic decide, whoever read the offer."""
     return (
         order.provider in (None, offer.provider)
+        and offer.mode in order.accepts
         and 0 < offer.amount <= order.max_price
         and now + EXPIRY_MARGIN_SECONDS <= offer.expires_at
         and now < order.deadline
     )
+
+
+def _given(answer: Answer) -> bool:
+    """Say whether an answer can be read without paying for its key."""
+    return answer.locked is None
+
+
+def _belongs(answer: Answer, offer: Offer) -> bool:
+    """Say whether an answer is the chosen provider's, and opens with what is paid for the offer."""
+    opens = answer.locked is None or answer.locked.payment_hash == offer.payment_hash
+    return answer.provider == offer.provider and opens
 
 
 def _collect(order: Order, state: Draft | Published, offer: Offer, now: int) -> Step:
@@ -376,7 +507,7 @@ def _chosen(order: Order, state: Chosen, news: News, now: int) -> Step:
             return Step(Declined("not approved", Cause.PERSON), (PublishCancel(),))
         case ErrorHeard(provider, reason) if provider == offer.provider:
             return _next_offer(order, state.others, reason, Cause.PROVIDER, now)
-        case ResultHeard(answer) if answer.provider == offer.provider:
+        case ResultHeard(answer) if answer.provider == offer.provider and _given(answer):
             return Step(Done(answer))
         case CancelAsked():
             return Step(Withdrawn(), (PublishCancel(),))
@@ -403,7 +534,7 @@ def _reserving(order: Order, state: Reserving, news: News, now: int) -> Step:
         case ErrorHeard(provider, reason) if provider == offer.provider:
             step = _next_offer(order, state.others, reason, Cause.PROVIDER, now)
             return evolve(step, acts=(release, *step.acts))
-        case ResultHeard(answer) if answer.provider == offer.provider:
+        case ResultHeard(answer) if answer.provider == offer.provider and _given(answer):
             return Step(Done(answer), (release,))
         case CancelAsked():
             return Step(Withdrawn(), (release, PublishCancel()))
@@ -415,24 +546,57 @@ def _paying(order: Order, state: Paying | Unknown, news: News, now: int) -> Step
     offer = state.offer
     match news:
         case PaymentSucceeded(payment_hash, preimage, fee) if payment_hash == offer.payment_hash:
-            spend = Spend(payment_hash, offer.amount, fee)
-            if state.answer is not None:
-                return Step(Done(state.answer, offer, preimage, fee), (spend,))
-            return Step(Paid(offer, preimage, fee), (spend,))
-        case PaymentRefused(payment_hash) if payment_hash == offer.payment_hash and state.answer:
-            return Step(Done(state.answer), (Release(payment_hash),))
+            step = _succeeded(state, preimage, fee)
+            return evolve(step, acts=(Spend(payment_hash, offer.amount, fee), *step.acts))
         case PaymentRefused(payment_hash, reason) if payment_hash == offer.payment_hash:
-            others = state.others if isinstance(state, Paying) else ()
-            step = _next_offer(order, others, f"payment failed: {reason}", Cause.PAYMENT, now)
+            step = _not_paid(order, state, reason, now)
             return evolve(step, acts=(Release(payment_hash), *step.acts))
         case PaymentUncertain(payment_hash) if payment_hash == offer.payment_hash:
-            return Step(Unknown(offer, now, state.answer), ())
-        case ResultHeard(answer) if answer.provider == offer.provider:
+            return Step(_unknown(state, now))
+        case ResultHeard(answer) if _belongs(answer, offer):
             return Step(evolve(state, answer=state.answer or answer))
+        case ErrorHeard(provider, reason, refund) if provider == offer.provider:
+            return Step(evolve(state, failure=state.failure or Failure(reason, refund)))
+        case CancelAsked() if offer.mode in HELD_FIRST and not state.cancelled:
+            return Step(evolve(state, cancelled=True), (PublishCancel(),))
         case TimePassed() if isinstance(state, Unknown) and now >= state.since + LOOKUP_SECONDS:
             return Step(evolve(state, since=now), (LookUp(offer.payment_hash),))
         case _:
             return Step(state)
+
+
+def _unknown(state: Paying | Unknown, now: int) -> Unknown:
+    if isinstance(state, Unknown):
+        return evolve(state, since=now)
+    return Unknown(
+        state.offer,
+        now,
+        state.answer,
+        state.others,
+        failure=state.failure,
+        cancelled=state.cancelled,
+    )
+
+
+def _succeeded(state: Paying | Unknown, preimage: Preimage, fee: Msat) -> Step:
+    """Go on from a payment that is made, with what was heard before its word came."""
+    offer, answer = state.offer, state.answer or state.offer.answer
+    if answer is not None:
+        return _answered(Paid(offer, preimage, fee), answer)
+    if state.failure is not None:
+        return _refused(Paid(offer, preimage, fee), state.failure)
+    return Step(Paid(offer, preimage, fee))
+
+
+def _not_paid(order: Order, state: Paying | Unknown, reason: str, now: int) -> Step:
+    """Go on from a payment that is certainly not made, or was held and has come back."""
+    if state.answer is not None and _given(state.answer):
+        return Step(Done(state.answer))
+    if state.cancelled:
+        return Step(Withdrawn())
+    if state.failure is not None:
+        return _next_offer(order, state.others, state.failure.reason, Cause.PROVIDER, now)
+    return _next_offer(order, state.others, f"payment failed: {reason}", Cause.PAYMENT, now)
 
 
 def _next_offer(
@@ -449,11 +613,73 @@ def _next_offer(
 def _paid(order: Order, state: Paid | Disputed, news: News, now: int) -> Step:
     offer, preimage, fee = state.offer, state.preimage, state.fee
     match news:
-        case ResultHeard(answer) if answer.provider == offer.provider:
-            return Step(Done(answer, offer, preimage, fee))
-        case ErrorHeard(provider, reason) if isinstance(state, Paid) and provider == offer.provider:
-            return Step(Disputed(offer, preimage, fee, f"paid, then refused: {reason}"))
-        case TimePassed() if isinstance(state, Paid) and now >= order.deadline:
+        case ResultHeard(answer) if _belongs(answer, offer) and state.answer is None:
+            return _answered(state, answer)
+        case Opened(result) if state.answer is not None and result == state.answer.result:
+            return Step(Done(state.answer, offer, preimage, fee))
+        case NotOpened(result, reason) if state.answer and result == state.answer.result:
+            return Step(Cheated(offer, preimage, fee, state.answer, reason))
+        case ErrorHeard(provider, reason, refund) if provider == offer.provider:
+            return _refused(state, Failure(reason, refund))
+        case ReclaimAsked() if isinstance(state, Disputed) and state.refund:
+            return _reclaim(state, state.reason, state.refund)
+        case TimePassed() if isinstance(state, Paid) and not state.answer and now >= order.deadline:
             return Step(Disputed(offer, preimage, fee, "paid, and not answered in time"))
         case _:
             return Step(state)
+
+
+def _answered(state: Paid | Disputed, answer: Answer) -> Step:
+    """Take an answer that is paid for, and open it if it is locked."""
+    if _given(answer):
+        return Step(Done(answer, state.offer, state.preimage, state.fee))
+    return Step(evolve(state, answer=answer), (Open(answer.result, state.preimage),))
+
+
+def _refused(state: Paid | Disputed, failure: Failure) -> Step:
+    """Hear that what is paid for will not come; whoever offers the money back is taken at the word."""
+    if state.answer is not None:
+        return Step(state)
+    reason = f"paid, then refused: {failure.reason}"
+    if 0 < failure.refund <= state.offer.amount:
+        return _reclaim(state, reason, failure.refund)
+    if isinstance(state, Disputed):
+        return Step(state)
+    return Step(Disputed(state.offer, state.preimage, state.fee, reason))
+
+
+def _reclaim(state: Paid | Disputed | Reclaiming, reason: str, amount: Msat) -> Step:
+    """Make the next invoice for what we are owed."""
+    attempt = state.attempt + 1 if isinstance(state, Reclaiming) else 1
+    claim = Reclaiming(state.offer, state.preimage, state.fee, reason, amount, attempt)
+    return Step(claim, (MakeRefundInvoice(amount, attempt, REFUND_EXPIRY_SECONDS),))
+
+
+def _reclaiming(state: Reclaiming, news: News, now: int) -> Step:
+    ours = state.invoice.payment_hash if state.invoice else None
+    match news:
+        case RefundInvoiceMade(invoice) if ours is None:
+            sent = SendRefundInvoice(state.offer.provider, invoice)
+            return Step(evolve(state, invoice=invoice, asked_at=now), (sent,))
+        case RefundInvoiceImpossible() if ours is None:
+            return Step(_dispute(state))
+        case RefundArrived(payment_hash) if payment_hash == ours:
+            return Step(
+                Refunded(
+                    state.offer, state.preimage, state.fee, state.reason, state.amount, payment_hash
+                )
+            )
+        case RefundInvoiceClosed(payment_hash) if payment_hash == ours:
+            if state.attempt >= MAX_REFUND_INVOICES:
+                return Step(_dispute(state))
+            return _reclaim(state, state.reason, state.amount)
+        case TimePassed() if (
+            ours and state.asked_at is not None and now >= (state.asked_at + REFUND_LOOKUP_SECONDS)
+        ):
+            return Step(evolve(state, asked_at=now), (CheckRefund(ours),))
+        case _:
+            return Step(state)
+
+
+def _dispute(state: Reclaiming) -> Disputed:
+    return Disputed(state.offer, state.preimage, state.fee, state.reason, state.amount)

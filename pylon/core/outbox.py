@@ -9,12 +9,15 @@ from pylon.core import job_machine as jobs
 from pylon.core import order_machine as orders
 from pylon.model.event import Event
 
-CASHIER = "cashier"  # makes and withdraws invoices
+CASHIER = "cashier"  # makes, settles and withdraws invoices
+REFUNDER = "refunder"  # pays back what is owed to customers
 WORKER = "worker"  # computes answers
 PUBLISHER = "publisher"  # brings signed events to the relays
 ACCOUNTANT = "accountant"  # counts earnings
 TREASURER = "treasurer"  # keeps the budget
 PAYER = "payer"  # pays invoices and asks what became of payments
+OPENER = "opener"  # opens locked results with the preimage that was paid for
+COLLECTOR = "collector"  # makes invoices for what providers owe us
 
 
 @frozen
@@ -27,29 +30,43 @@ class Post:
 
 Entry: TypeAlias = (
     jobs.MakeInvoice
+    | jobs.MakeHoldInvoice
+    | jobs.SettleHold
     | jobs.CancelInvoice
     | jobs.Run
     | jobs.StopWork
     | jobs.Credit
+    | jobs.PayRefund
+    | jobs.LookUpRefund
     | orders.Reserve
     | orders.Release
     | orders.Spend
     | orders.Pay
     | orders.LookUp
+    | orders.Open
+    | orders.MakeRefundInvoice
+    | orders.CheckRefund
     | Post
 )
 
 _DESKS: dict[type[Entry], str] = {
     jobs.MakeInvoice: CASHIER,
+    jobs.MakeHoldInvoice: CASHIER,
+    jobs.SettleHold: CASHIER,
     jobs.CancelInvoice: CASHIER,
     jobs.Run: WORKER,
     jobs.StopWork: WORKER,
     jobs.Credit: ACCOUNTANT,
+    jobs.PayRefund: REFUNDER,
+    jobs.LookUpRefund: REFUNDER,
     orders.Reserve: TREASURER,
     orders.Release: TREASURER,
     orders.Spend: TREASURER,
     orders.Pay: PAYER,
     orders.LookUp: PAYER,
+    orders.Open: OPENER,
+    orders.MakeRefundInvoice: COLLECTOR,
+    orders.CheckRefund: COLLECTOR,
     Post: PUBLISHER,
 }
 _DECODERS = {kind.__name__: msgspec.json.Decoder(kind) for kind in _DESKS}

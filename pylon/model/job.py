@@ -6,7 +6,7 @@ from typing import TypeAlias
 from attrs import field, frozen
 
 from pylon.model.event import Event
-from pylon.model.ids import EventId, JobId, PaymentHash, PublicKey
+from pylon.model.ids import EventId, JobId, PaymentHash, Preimage, PublicKey
 from pylon.model.inference import Prompt
 from pylon.model.money import ZERO, Msat, PayMode
 from pylon.model.wallet import IssuedInvoice
@@ -114,19 +114,48 @@ class Offered:
 
 @frozen
 class Working:
-    """To be computed by `deadline`; resumed after a restart."""
+    """To be computed by `deadline`; resumed after a restart.
+
+    `invoice` is not settled yet: its money is held for us (`held`, until `settle_by`), or it is to
+    be sold with the result. `paid` is one that was settled before the work.
+    """
 
     deadline: int
     paid: PaymentHash | None = None
+    invoice: IssuedInvoice | None = None
+    held: bool = False
+    settle_by: int | None = None  # unix seconds; what is held goes back to its payer then
 
 
 @frozen
 class Finished:
-    """The signed result is stored and on its way to the relays."""
+    """The signed result is stored and on its way to the relays; invoice as in `Working`."""
 
     result: EventId
     paid: PaymentHash | None = None
     give_up_at: int = field(kw_only=True)  # unix seconds; what no relay took by then has failed
+    invoice: IssuedInvoice | None = None
+    held: bool = False
+
+
+@frozen
+class Delivered:
+    """A relay has the locked result, whose key is for sale until the invoice expires.
+
+    `closing`: as in `Offered`.
+    """
+
+    result: EventId
+    invoice: IssuedInvoice
+    closing: bool = False
+
+
+@frozen
+class Settling:
+    """A relay has the result; the wallet is told to take what it holds."""
+
+    result: EventId
+    invoice: IssuedInvoice
 
 
 @frozen
@@ -138,6 +167,15 @@ class Settled:
 
 
 @frozen
+class Unpaid:
+    """Delivered, and never paid for."""
+
+    result: EventId
+    invoice: PaymentHash
+    reason: str
+
+
+@frozen
 class Refused:
     """Turned away before any work, for a reason the customer was told."""
 
@@ -146,11 +184,12 @@ class Refused:
 
 @frozen
 class Failed:
-    """Ended without an answer. What was paid is owed back."""
+    """Ended without an answer. What was paid is owed back; an `invoice` was not, as far as known."""
 
     reason: str
     paid: PaymentHash | None = None
     owed: Msat = ZERO
+    invoice: PaymentHash | None = None
 
 
 @frozen
@@ -169,6 +208,53 @@ class Cancelled:
     owed: Msat = ZERO
 
 
+@frozen
+class Refund:
+    """The customer's invoice for what is owed, and the most that paying it may cost on top."""
+
+    bolt11: str
+    payment_hash: PaymentHash
+    max_fee: Msat
+
+
+@frozen
+class Refunding:
+    """Ended without an answer; the customer's invoice is being paid, this one and no other.
+
+    `asked_at`: when the wallet was last asked about a payment of which it did not know the outcome.
+    """
+
+    reason: str
+    paid: PaymentHash
+    owed: Msat
+    refund: Refund
+    asked_at: int | None = None  # unix seconds
+
+
+@frozen
+class Refunded:
+    """Ended without an answer, and what was paid is given back: `preimage` proves it."""
+
+    reason: str
+    paid: PaymentHash
+    owed: Msat  # what was
+    refund: PaymentHash
+    preimage: Preimage
+
+
 JobState: TypeAlias = (
-    Received | Offered | Working | Finished | Settled | Refused | Failed | Expired | Cancelled
+    Received
+    | Offered
+    | Working
+    | Finished
+    | Delivered
+    | Settling
+    | Settled
+    | Unpaid
+    | Refused
+    | Failed
+    | Expired
+    | Cancelled
+    | Refunding
+    | Refunded
 )

@@ -9,6 +9,8 @@ from pylon.model.budget import NODE, Scope
 from pylon.model.event import Event
 from pylon.model.ids import EventId, JobId, NodeKey, PaymentHash, Preimage, PublicKey
 from pylon.model.money import ZERO, Msat, Network, PayMode
+from pylon.model.reply import Locked
+from pylon.model.wallet import IssuedInvoice
 
 
 @frozen
@@ -27,6 +29,24 @@ class Order:
     deadline: int  # unix seconds; after it an unpaid order fails and a paid one is disputed
     encrypted: bool = False
     scopes: tuple[Scope, ...] = (NODE,)  # the budgets it is paid from, the widest first
+    accepts: tuple[PayMode, ...] = (PayMode.PREPAY,)  # as listed in the request, the best first
+
+
+@frozen
+class Answer:
+    """A provider's result, verified and addressed to us; readable, unless it is locked."""
+
+    result: EventId
+    provider: PublicKey
+    locked: Locked | None = None
+
+
+@frozen
+class Failure:
+    """What a provider says that it failed for, and will give back."""
+
+    reason: str
+    refund: Msat = ZERO
 
 
 @frozen
@@ -41,14 +61,7 @@ class Offer:
     node_key: NodeKey
     expires_at: int  # unix seconds
     mode: PayMode = PayMode.PREPAY
-
-
-@frozen
-class Answer:
-    """A provider's result, verified and readable."""
-
-    result: EventId
-    provider: PublicKey
+    answer: Answer | None = None  # the locked result that the payment will open
 
 
 @frozen
@@ -87,24 +100,30 @@ class Paying:
     offer: Offer
     others: tuple[Offer, ...] = ()
     answer: Answer | None = None  # an answer that overtook the wallet's word
+    failure: Failure | None = None  # and so may bad news
+    cancelled: bool = False  # we have called it off, and wait for what is held to come back
 
 
 @frozen
 class Unknown:
-    """The payment's outcome is not known: it is looked up, never repeated."""
+    """The payment's outcome is not known, or it is held: it is looked up, never repeated."""
 
     offer: Offer
     since: int  # unix seconds
     answer: Answer | None = None
+    others: tuple[Offer, ...] = ()
+    failure: Failure | None = None
+    cancelled: bool = False
 
 
 @frozen
 class Paid:
-    """The preimage is ours; the answer is awaited."""
+    """The preimage is ours; the answer is awaited, or is being opened with it."""
 
     offer: Offer
     preimage: Preimage
     fee: Msat
+    answer: Answer | None = None
 
 
 @frozen
@@ -152,11 +171,50 @@ class Disputed:
     preimage: Preimage
     fee: Msat
     reason: str
+    refund: Msat = ZERO  # what the provider has said that it will give back
+    answer: Answer | None = None  # a late one, being opened
+
+
+@frozen
+class Cheated:
+    """Paid for a locked result that is not what it was sold as: provable, and the end of trust."""
+
+    offer: Offer
+    preimage: Preimage
+    fee: Msat
+    answer: Answer
+    reason: str
+
+
+@frozen
+class Reclaiming:
+    """Paid and refused, with a promise to give it back: our invoice for that is out, or soon is."""
+
+    offer: Offer
+    preimage: Preimage
+    fee: Msat
+    reason: str
+    amount: Msat
+    attempt: int = 1  # invoices expire; each has its own number
+    invoice: IssuedInvoice | None = None
+    asked_at: int | None = None  # unix seconds; when the wallet was last asked whether it is paid
+
+
+@frozen
+class Refunded:
+    """Paid, refused, and given back."""
+
+    offer: Offer
+    preimage: Preimage
+    fee: Msat
+    reason: str
+    amount: Msat
+    invoice: PaymentHash
 
 
 @frozen
 class Withdrawn:
-    """Called off by its buyer before anything was paid."""
+    """Called off by its buyer; nothing was paid."""
 
 
 OrderState: TypeAlias = (
@@ -171,6 +229,9 @@ OrderState: TypeAlias = (
     | Declined
     | NotServed
     | Disputed
+    | Cheated
+    | Reclaiming
+    | Refunded
     | Withdrawn
 )
 

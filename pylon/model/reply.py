@@ -2,8 +2,16 @@
 
 from attrs import frozen
 
-from pylon.model.ids import EventId, JobId, PublicKey
+from pylon.model.ids import EventId, JobId, PaymentHash, PublicKey
 from pylon.model.money import Msat, PayMode
+
+
+@frozen
+class Locked:
+    """A result's content is hidden under the preimage of `payment_hash` (market.md, version 1)."""
+
+    payment_hash: PaymentHash
+    digest: str  # sha256 of what will be read, 64 hex
 
 
 @frozen
@@ -22,6 +30,7 @@ class Feedback:
     mode: PayMode | None = None
     content: str = ""
     seq: int | None = None  # the place of a partial answer among its fellows, from 0
+    refund: Msat | None = None  # what the provider says it will give back
 
 
 @frozen
@@ -38,3 +47,4 @@ class Result:
     amount: Msat | None = None
     bolt11: str | None = None
     mode: PayMode | None = None
+    locked: Locked | None = None  # then `content` is base64 of what the preimage opens

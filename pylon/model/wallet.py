@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import TypeAlias
 
-from attrs import frozen
+from attrs import field, frozen
 
 from pylon.model.ids import NodeKey, PaymentHash, Preimage
 from pylon.model.money import ZERO, Msat, Network
@@ -40,7 +40,7 @@ class IssuedInvoice:
     amount: Msat
     created_at: int  # unix seconds
     expires_at: int
-    preimage: Preimage | None = None
+    preimage: Preimage | None = field(default=None, repr=False)  # whoever has it has the money
 
 
 class InvoiceState(StrEnum):

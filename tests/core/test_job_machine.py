@@ -353,7 +353,8 @@ def test_work_past_its_deadline_is_stopped_and_owed_back() -> None:
 
 def test_a_cancel_in_mid_run_stops_the_work_and_owes_what_was_paid() -> None:
     step = live(a_job(), InvoiceMade(INVOICE), Paid(OURS), CancelAsked())
-    assert step == Step(Cancelled(paid=OURS, owed=PRICE), (StopWork(),))
+    said = Say(FeedbackStatus.ERROR, "called off by its author", refund=PRICE)
+    assert step == Step(Cancelled(paid=OURS, owed=PRICE), (StopWork(), said))
     step = live(a_job(PayMode.FREE), CancelAsked())
     assert step == Step(Cancelled(), (StopWork(),))
 

@@ -511,12 +511,12 @@ def test_a_refusal_or_a_cancel_before_the_payment_gives_the_reservation_back() -
 def test_a_payment_call_that_times_out_is_looked_up_and_settles_later() -> None:
     order = an_order()
     state = live(order, PaymentUncertain(A.payment_hash), state=paying(B)).state
-    assert state == Unknown(A, since=START)
+    assert state == Unknown(A, since=START, others=(B,))
     soon = START + LOOKUP_SECONDS
     assert due(order, state) == soon
     assert live(order, TimePassed({}), state=state, now=soon - 1) == Step(state)
     step = live(order, TimePassed({}), state=state, now=soon)
-    assert step == Step(Unknown(A, since=soon), (LookUp(A.payment_hash),))
+    assert step == Step(Unknown(A, since=soon, others=(B,)), (LookUp(A.payment_hash),))
     step = live(order, PaymentSucceeded(A.payment_hash, PREIMAGE, Msat(0)), state=step.state)
     assert isinstance(step.state, Paid)
 

@@ -6,6 +6,7 @@ whose tags are all inside the ciphertext. What is encrypted the caller decrypts 
 
 from pylon.wire.jobs.cancel import read_cancel, write_cancel
 from pylon.wire.jobs.feedback import FEEDBACK_KIND, read_feedback, write_feedback
+from pylon.wire.jobs.refund import RefundRequest, hide_refund, read_refund, write_refund
 from pylon.wire.jobs.request import (
     REQUEST_KINDS,
     hide_request,
@@ -19,15 +20,19 @@ __all__ = [
     "FEEDBACK_KIND",
     "REQUEST_KINDS",
     "RESULT_KINDS",
+    "RefundRequest",
     "encryption_of",
+    "hide_refund",
     "hide_request",
     "read_cancel",
     "read_feedback",
+    "read_refund",
     "read_request",
     "read_result",
     "result_kind",
     "write_cancel",
     "write_feedback",
+    "write_refund",
     "write_request",
     "write_result",
 ]

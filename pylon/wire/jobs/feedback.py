@@ -7,7 +7,7 @@ from attrs import evolve
 from pylon.errors import Malformed
 from pylon.model.event import Draft, Event, Tags
 from pylon.model.job import Encryption, FeedbackStatus
-from pylon.model.money import PayMode
+from pylon.model.money import ZERO, Msat, PayMode
 from pylon.model.reply import Feedback
 from pylon.model.wallet import IssuedInvoice
 from pylon.wire import expiration
@@ -20,6 +20,7 @@ from pylon.wire.jobs.tags import (
     read_job,
     read_key,
     read_mode,
+    read_msat,
     write_amount,
     write_mode,
     write_reference,
@@ -61,6 +62,7 @@ def read_feedback(event: Event, hidden: str | None = None) -> Feedback:
         mode=read_mode(opened.tags),
         content=opened.content,
         seq=_read_seq(opened),
+        refund=_read_refund(opened),
     )
 
 
@@ -75,18 +77,21 @@ def write_feedback(
     mode: PayMode | None = None,
     seq: int | None = None,
     encrypted: bool = False,
+    refund: Msat = ZERO,
     relay: str = "",
 ) -> Draft:
     """Write feedback on a request.
 
     `text` says more about the status, `content` is a piece of the answer: already ciphertext where
     `encrypted` is set. A demand for payment expires with its invoice, a partial answer soon.
+    `refund` is what the customer may send an invoice for.
     """
     tags: Tags = (
         ("status", status.value, *((text,) if text else ())),
         *(write_amount(invoice.amount, invoice.bolt11) if invoice else ()),
         *write_mode(mode),
         *write_reference(request, relay),
+        *((("refund", str(refund)),) if refund else ()),
         *(() if seq is None else (("seq", str(seq)),)),
         *((("encrypted",),) if encrypted else ()),
         expiration.tag(_void_at(status, invoice, now)),
@@ -123,3 +128,8 @@ def _read_seq(opened: Event) -> int | None:
     text = opened.tag("seq") or ""
     readable = text.isascii() and text.isdecimal() and len(text) <= _MAX_SEQ_DIGITS
     return int(text) if readable else None
+
+
+def _read_refund(opened: Event) -> Msat | None:
+    text = opened.tag("refund")
+    return None if text is None else read_msat(text)

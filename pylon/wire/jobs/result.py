@@ -5,15 +5,17 @@ from typing import Final
 from pylon.errors import Malformed
 from pylon.model.event import Draft, Event, Tags
 from pylon.model.money import Msat, PayMode
-from pylon.model.reply import Result
+from pylon.model.reply import Locked, Result
 from pylon.wire import event as events
 from pylon.wire.jobs.tags import (
     plaintext,
     read_amount,
     read_job,
     read_key,
+    read_locked,
     read_mode,
     write_amount,
+    write_locked,
     write_mode,
     write_reference,
 )
@@ -48,6 +50,7 @@ def read_result(event: Event, hidden: str | None = None) -> Result:
         amount=amount,
         bolt11=invoice,
         mode=read_mode(event.tags),
+        locked=read_locked(event.tags),
     )
 
 
@@ -60,9 +63,12 @@ def write_result(
     bolt11: str | None = None,
     mode: PayMode | None = None,
     encrypted: bool = False,
+    locked: Locked | None = None,
     relay: str = "",
 ) -> Draft:
     """Write the answer to a request; `content` is already ciphertext where `encrypted` is set.
+
+    A `locked` one is encrypted twice: under its preimage, and to the customer.
 
     The request is repeated as NIP-90 wants it, its inputs only in clear. A long one is left to its
     `e` tag, as three copies of an input make an event that relays refuse.
@@ -76,6 +82,7 @@ def write_result(
         *(inputs if short else ()),
         *write_amount(amount, bolt11),
         *write_mode(mode),
+        *write_locked(locked),
         *((("encrypted",),) if encrypted else ()),
     )
     return Draft(result_kind(request.kind), now, tags, content)

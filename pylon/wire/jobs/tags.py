@@ -6,13 +6,15 @@ import msgspec
 
 from pylon.errors import Malformed
 from pylon.model.event import Event, Tag, Tags
-from pylon.model.ids import EventId, JobId, PublicKey
+from pylon.model.ids import EventId, JobId, PaymentHash, PublicKey
 from pylon.model.job import Encryption
 from pylon.model.money import Msat, PayMode
+from pylon.model.reply import Locked
 from pylon.wire import bolt11, hexes, json
 
 MAX_TAGS: Final = 512
 _MAX_DIGITS: Final = 19  # of every bitcoin there will ever be, in msat
+_LOCK_VERSION: Final = "1"
 _MODES: Final = {mode.value: mode for mode in PayMode}
 _TAGS: Final = msgspec.json.Decoder(Tags)
 
@@ -99,6 +101,30 @@ def write_amount(amount: Msat | None, invoice: str | None) -> Tags:
     if amount is None:
         return ()
     return (("amount", str(amount), *((invoice,) if invoice else ())),)
+
+
+def read_locked(tags: Tags) -> Locked | None:
+    """Read `["locked", "1", payment hash, sha256 of the text]` (market.md).
+
+    Raises:
+        Malformed: for another version, or for what are no hashes.
+    """
+    tag = find(tags, "locked")
+    if tag is None:
+        return None
+    _, version, payment_hash, digest, *_ = (*tag, "", "", "")
+    if version != _LOCK_VERSION:
+        raise Malformed(f"the result is locked in version {version[:8]!r}, which we do not know")
+    if not (hexes.is_hex(payment_hash, 32) and hexes.is_hex(digest, 32)):
+        raise Malformed("the locked tag has no payment hash, or no hash of the text")
+    return Locked(PaymentHash(payment_hash), digest)
+
+
+def write_locked(locked: Locked | None) -> Tags:
+    """Write the tag `read_locked` reads."""
+    if locked is None:
+        return ()
+    return (("locked", _LOCK_VERSION, locked.payment_hash, locked.digest),)
 
 
 def read_modes(tags: Tags) -> tuple[PayMode, ...] | None:
