@@ -40,6 +40,12 @@ COMMANDS = (
         "Fund it, get paid, pay, look back.\n\n$ pylon wallet fund\n$ pylon wallet balance",
         NODE,
     ),
+    Command(
+        "budget",
+        "pylon.cli.budget:app",
+        "Limit what is spent, or stop it.\n\n$ pylon budget show\n$ pylon budget pause",
+        NODE,
+    ),
     Command("whoami", "pylon.cli.whoami:whoami", "Show who this node is.", NODE),
     Command(
         "config",

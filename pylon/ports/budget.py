@@ -1,6 +1,5 @@
 """What services ask of the budget: no sat is spent outside it."""
 
-from collections.abc import Sequence
 from typing import Protocol
 
 from pylon.core.budget import Caps, Entry, Limits, Span, Usage, Used
@@ -71,10 +70,6 @@ class Budget(Protocol):
 
     async def most(self, span: Span, *, scope: Scope = NODE) -> tuple[str, Used] | None:
         """Return the job, or the provider, that has cost most, and what it has; None before any has."""
-        ...
-
-    async def scopes(self) -> Sequence[Scope]:
-        """Name every scope that has ever had a reservation, or is paused, in alphabetical order."""
         ...
 
     async def reserved(self) -> dict[PaymentHash, Entry]:

@@ -1,7 +1,6 @@
 """A budget that lives as long as the process."""
 
 from collections import defaultdict
-from collections.abc import Sequence
 
 import trio
 from attrs import define, field
@@ -80,10 +79,6 @@ class MemoryBudget:
             (key, used) for (s, n, key), used in self._totals.items() if (s, n) == (scope, span)
         ]
         return min(found, key=lambda item: (-item[1].committed, item[0]), default=None)
-
-    async def scopes(self) -> Sequence[Scope]:
-        await trio.lowlevel.checkpoint()
-        return sorted({scope for scope, _, _ in self._totals} | set(self._pauses))
 
     async def reserved(self) -> dict[PaymentHash, Entry]:
         await trio.lowlevel.checkpoint()

@@ -45,9 +45,6 @@ _USED = """
 _MOST = """
     SELECT key, spent, reserved FROM budget_totals WHERE scope = ? AND span = ?
     ORDER BY spent + reserved DESC, key LIMIT 1"""
-_SCOPES = """
-    SELECT scope FROM budget_totals WHERE span = 'total' UNION SELECT scope FROM budget_pauses
-    ORDER BY scope"""
 _PAUSE = "INSERT INTO budget_pauses (scope, since) VALUES (?, ?) ON CONFLICT (scope) DO NOTHING"
 _RESUME = "DELETE FROM budget_pauses WHERE scope = ?"
 _PAUSED = "SELECT since FROM budget_pauses WHERE scope = ?"
@@ -127,9 +124,6 @@ class SqliteBudget:
         for key, spent, reserved in await self._database.read(_MOST, (scope, span)):
             return key, Used(Msat(spent), Msat(reserved))
         return None
-
-    async def scopes(self) -> Sequence[Scope]:
-        return [scope for (scope,) in await self._database.read(_SCOPES)]
 
     async def reserved(self) -> dict[PaymentHash, Entry]:
         return {hash_: _entry(row) for hash_, *row in await self._database.read(_RESERVED)}
