@@ -102,7 +102,7 @@ class Direction(StrEnum):
 
 @frozen
 class HistoryEntry:
-    """One line of a wallet's history, newest first."""
+    """One line of a wallet's history, newest first. What the wallet does not tell is left out."""
 
     direction: Direction
     state: str  # settled, pending, failed, open, expired, cancelled, accepted
@@ -111,3 +111,7 @@ class HistoryEntry:
     payment_hash: PaymentHash | None
     description: str
     at: int  # unix seconds
+    bolt11: str = ""
+    preimage: Preimage | None = field(default=None, repr=False)  # of what is settled
+    expires_at: int | None = None  # unix seconds
+    settled_at: int | None = None
