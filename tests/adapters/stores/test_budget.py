@@ -4,6 +4,7 @@ import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -12,34 +13,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pylon.app.store import Store, open_store
-from pylon.core.budget import SECONDS_PER_DAY
+from pylon.core.budget import SECONDS_PER_DAY, SECONDS_PER_HOUR
+from pylon.model.budget import NODE, Purpose, Scope
 from pylon.model.money import Msat
-from pylon.ports.budget import Budget, Caps
+from pylon.ports.budget import Budget, Caps, Entry, Span, Used
+from tests.adapters.stores.budgets import MIDNIGHT, in_one_day, purpose, reserve, spend, used
 from tests.adapters.stores.conftest import memory_store
 from tests.adapters.stores.processes import run
 from tests.adapters.stores.samples import NOW, job_id, payment_hash
 
-NO_CAPS = Caps()
-MIDNIGHT = NOW - NOW % SECONDS_PER_DAY
-
-
-async def reserve(
-    budget: Budget,
-    n: int,
-    *,
-    order: int = 1,
-    amount: int = 10,
-    fee: int = 1,
-    caps: Caps = NO_CAPS,
-    now: int = NOW,
-) -> str | None:
-    return await budget.reserve(
-        payment_hash(n), job_id(order), amount=Msat(amount), fee=Msat(fee), caps=caps, now=now
-    )
-
-
-async def spend(budget: Budget, n: int, *, amount: int = 10, fee: int = 0, now: int = NOW) -> None:
-    await budget.spend(payment_hash(n), amount=Msat(amount), fee=Msat(fee), now=now)
+AGENT, RUN = Scope("agent:alice"), Scope("run:7")
+PATH = (NODE, AGENT, RUN)
 
 
 async def test_what_is_reserved_is_amount_and_fee(store: Store) -> None:
@@ -116,20 +100,23 @@ async def test_money_that_went_without_a_reservation_counts(store: Store) -> Non
     ("caps", "span"),
     [
         (Caps(per_job=Msat(21_000)), "for one job"),
+        (Caps(per_provider=Msat(21_000)), "for one provider"),
+        (Caps(per_hour=Msat(21_000)), "for one hour"),
         (Caps(per_day=Msat(21_000)), "for one day"),
         (Caps(total=Msat(21_000)), "in total"),
     ],
 )
 async def test_a_cap_is_reached_and_not_passed(store: Store, caps: Caps, span: str) -> None:
-    assert await reserve(store.budget, 1, amount=10_000, fee=1000, caps=caps) is None
+    costs: Any = {"provider": 1, "amount": 10_000, "caps": caps}
+    assert await reserve(store.budget, 1, **costs, fee=1000) is None
     await spend(store.budget, 1, amount=10_000, fee=1000)
 
-    refusal = await reserve(store.budget, 2, amount=10_000, fee=1, caps=caps)
+    refusal = await reserve(store.budget, 2, **costs, fee=1)
     assert refusal == (
         f"10.001 sat with fees is over the limit of 21 sat {span}, "
         "of which 11 sat are spent or set aside"
     )
-    assert await reserve(store.budget, 2, amount=10_000, fee=0, caps=caps) is None
+    assert await reserve(store.budget, 2, **costs, fee=0) is None
 
 
 async def test_the_cap_of_a_job_is_each_jobs_own(store: Store) -> None:
@@ -140,6 +127,127 @@ async def test_the_cap_of_a_job_is_each_jobs_own(store: Store) -> None:
     assert await reserve(store.budget, 3, order=2, caps=caps) is not None
 
 
+async def test_the_cap_of_a_provider_is_each_providers_own_over_all_jobs(store: Store) -> None:
+    caps = Caps(per_provider=Msat(22))
+
+    for n in (1, 2):
+        assert await reserve(store.budget, n, order=n, provider=1, caps=caps) is None
+    assert await reserve(store.budget, 3, order=3, provider=1, caps=caps) is not None
+    assert await reserve(store.budget, 3, order=3, provider=2, caps=caps) is None
+
+
+async def test_the_cap_of_an_hour_is_free_again_with_the_next(store: Store) -> None:
+    caps, next_hour = Caps(per_hour=Msat(11)), MIDNIGHT + SECONDS_PER_HOUR
+    assert await reserve(store.budget, 1, now=MIDNIGHT, caps=caps) is None
+    assert await reserve(store.budget, 2, now=next_hour, caps=caps) is not None
+
+    await spend(store.budget, 1, now=next_hour - 1)
+    assert await reserve(store.budget, 2, now=next_hour - 1, caps=caps) is not None
+    assert await reserve(store.budget, 2, now=next_hour, caps=caps) is None
+
+
+@pytest.mark.parametrize("capped", PATH)
+async def test_the_caps_of_every_scope_hold(store: Store, capped: Scope) -> None:
+    limits = {capped: Caps(total=Msat(21))}
+    costs: Any = {"scopes": PATH, "limits": limits}
+
+    assert await reserve(store.budget, 1, **costs) is None
+    assert await reserve(store.budget, 2, **costs) is not None
+    assert {scope: (await used(store.budget, scope=scope))[Span.TOTAL] for scope in PATH} == (
+        dict.fromkeys(PATH, Used(reserved=Msat(11)))
+    )
+    assert await reserve(store.budget, 2, **costs, amount=9) is None
+
+
+async def test_what_one_agent_spends_leaves_anothers_budget_and_not_the_nodes(
+    store: Store,
+) -> None:
+    bob = Scope("agent:bob")
+    limits = {
+        NODE: Caps(per_day=Msat(22)),
+        AGENT: Caps(per_day=Msat(11)),
+        bob: Caps(per_day=Msat(11)),
+    }
+    alices: Any = {"scopes": (NODE, AGENT), "limits": limits}
+    bobs: Any = {"scopes": (NODE, bob), "limits": limits}
+
+    assert await reserve(store.budget, 1, **alices) is None
+    await spend(store.budget, 1, amount=10, fee=1)
+    assert "agent:alice" in (await reserve(store.budget, 2, **alices) or "")
+    assert await reserve(store.budget, 3, **bobs) is None
+    assert await reserve(store.budget, 4, order=4, caps=limits[NODE]) is not None
+
+
+async def test_a_reservation_given_back_is_given_back_in_every_scope(store: Store) -> None:
+    assert await reserve(store.budget, 1, provider=1, scopes=PATH) is None
+    await store.budget.release(payment_hash(1))
+
+    usage = await store.budget.usage(purpose(1, 1, PATH), now=NOW)
+    assert usage == dict.fromkeys(PATH, dict.fromkeys(Span, Used()))
+
+
+async def test_usage_tells_what_is_spent_from_what_is_reserved_over_each_span(
+    store: Store,
+) -> None:
+    assert await reserve(store.budget, 1, provider=1) is None
+    assert await reserve(store.budget, 2, provider=1) is None
+    await spend(store.budget, 1, amount=10, fee=0, now=MIDNIGHT)
+
+    usage = (await store.budget.usage(purpose(1, 1), now=MIDNIGHT + SECONDS_PER_HOUR))[NODE]
+    both, reserved = Used(Msat(10), Msat(11)), Used(Msat(0), Msat(11))
+    assert usage == {
+        Span.JOB: both,
+        Span.PROVIDER: both,
+        Span.HOUR: reserved,
+        Span.DAY: both,
+        Span.TOTAL: both,
+    }
+
+
+async def test_a_payment_for_no_job_is_limited_by_time_and_in_total_alone(store: Store) -> None:
+    async def pay(n: int, caps: Caps) -> str | None:
+        return await store.budget.reserve(
+            payment_hash(n),
+            Purpose(),
+            amount=Msat(10),
+            fee=Msat(1),
+            limits={NODE: caps},
+            now=NOW,
+        )
+
+    assert await pay(1, Caps(per_job=Msat(1), per_provider=Msat(1))) is None
+    assert await pay(1, Caps()) is None
+    assert await reserve(store.budget, 1) is not None, "it is no order's"
+    for caps in (Caps(per_hour=Msat(21)), Caps(per_day=Msat(21)), Caps(total=Msat(21))):
+        assert await pay(2, caps) is not None
+
+
+async def test_the_job_and_the_provider_that_cost_most_are_known(store: Store) -> None:
+    assert await store.budget.most(Span.JOB) is None
+    assert await reserve(store.budget, 1, order=1, provider=1, amount=50) is None
+    assert await reserve(store.budget, 2, order=2, provider=2, amount=30) is None
+    assert await reserve(store.budget, 3, order=3, provider=2, amount=30) is None
+    await spend(store.budget, 3, amount=30)
+
+    assert await store.budget.most(Span.JOB) == (job_id(1), Used(reserved=Msat(51)))
+    most = await store.budget.most(Span.PROVIDER)
+    assert most == (f"{2:064x}", Used(Msat(30), Msat(31)))
+    assert await store.budget.most(Span.PROVIDER, scope=AGENT) is None
+
+
+async def test_what_is_still_reserved_is_told_the_oldest_first(store: Store) -> None:
+    for n, now in ((1, NOW + 1), (2, NOW), (3, NOW), (4, NOW)):
+        assert await reserve(store.budget, n, order=n, provider=n, scopes=PATH, now=now) is None
+    await spend(store.budget, 3)
+    await store.budget.release(payment_hash(4))
+
+    reserved = await store.budget.reserved()
+
+    assert list(reserved) == [payment_hash(2), payment_hash(1)]
+    entry = reserved[payment_hash(1)]
+    assert entry == Entry(purpose(1, 1, PATH), entry.standing, Msat(10), Msat(1), NOW + 1)
+
+
 async def test_yesterdays_spending_leaves_todays_cap_and_yesterdays_reservation_does_not(
     store: Store,
 ) -> None:
@@ -148,10 +256,10 @@ async def test_yesterdays_spending_leaves_todays_cap_and_yesterdays_reservation_
     assert await reserve(store.budget, 1, now=yesterday, caps=caps) is None
 
     assert await reserve(store.budget, 2, now=MIDNIGHT, caps=caps) is not None
-    assert await store.budget.committed(since=MIDNIGHT) == 11
+    assert await in_one_day(store.budget, now=MIDNIGHT) == 11
 
     await spend(store.budget, 1, now=yesterday)
-    assert await store.budget.committed(since=MIDNIGHT) == 0
+    assert await in_one_day(store.budget, now=MIDNIGHT) == 0
     assert await reserve(store.budget, 2, now=MIDNIGHT, caps=caps) is None
 
 
@@ -195,7 +303,7 @@ ASKS = st.builds(
     day=st.just(0),
 )
 CAP = st.none() | st.integers(0, 20).map(Msat)
-CAPS = st.builds(Caps, per_job=CAP, per_day=CAP, total=CAP)
+CAPS = st.builds(Caps, per_job=CAP, per_provider=CAP, per_hour=CAP, per_day=CAP, total=CAP)
 
 
 @given(
@@ -211,9 +319,11 @@ def test_both_budgets_answer_alike(asks: list[Ask], days: list[int], caps: Caps)
             for ask, day in zip(asks, sorted(days), strict=False):
                 dated = evolve(ask, day=day)
                 assert await dated.of(store.budget, caps) == await dated.of(memory, caps)
-                for since in (0, MIDNIGHT, MIDNIGHT + SECONDS_PER_DAY):
-                    in_memory = await memory.committed(since=since)
-                    assert await store.budget.committed(since=since) == in_memory
+                for now in (MIDNIGHT, MIDNIGHT + SECONDS_PER_DAY):
+                    asked = purpose(ask.order)
+                    in_memory = await memory.usage(asked, now=now)
+                    assert await store.budget.usage(asked, now=now) == in_memory
+                assert await store.budget.reserved() == await memory.reserved()
 
     with tempfile.TemporaryDirectory() as folder:
         trio.run(compare, Path(folder, "pylon.db"))
@@ -270,7 +380,7 @@ BUYER = """
 import sys, trio
 from pathlib import Path
 from pylon.app.store import open_store
-from pylon.ports.budget import Caps
+from pylon.ports.budget import NODE, Caps, Purpose
 
 async def main(path, first):
     granted = 0
@@ -279,7 +389,8 @@ async def main(path, first):
         sys.stdin.readline()
         for n in range(first, first + 40):
             refusal = await store.budget.reserve(
-                f"{n:064x}", f"{n:064x}", amount=10, fee=1, caps=Caps(total=33 * 11), now=0
+                f"{n:064x}", Purpose(f"{n:064x}"), amount=10, fee=1,
+                limits={NODE: Caps(total=33 * 11)}, now=0,
             )
             granted += refusal is None
     print(granted)
