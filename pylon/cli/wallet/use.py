@@ -28,7 +28,10 @@ Force = Annotated[
 ]
 SecretFile = Annotated[
     Path | None,
-    Parameter(help="A file, 0600, with the secret; - is stdin (default: a prompt, else stdin)."),
+    Parameter(
+        allow_leading_hyphen=True,
+        help="A file, 0600, with the secret; - is stdin (default: a prompt, else stdin).",
+    ),
 ]
 
 use = subcommands("use")

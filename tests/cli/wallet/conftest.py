@@ -31,5 +31,5 @@ def seller(pylon: Pylon, machine: Path) -> str:
 def elsewhere(monkeypatch: pytest.MonkeyPatch) -> Elsewhere:
     """A wallet that is not the ledger, which opens for whoever knows its connection string."""
     service = Elsewhere()
-    monkeypatch.setitem(opening._OPENERS, "nwc", service.open)  # type: ignore[arg-type]  # a dict
+    monkeypatch.setitem(opening._OPENERS, "nwc", service.open)
     return service

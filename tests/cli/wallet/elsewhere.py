@@ -38,7 +38,7 @@ class Elsewhere:
         if self.away:
             raise WalletUnavailable("the wallet is away")
         async with opening._ledger(place) as ledger:
-            yield _Plain(ledger, self)  # type: ignore[misc]  # it delegates what it does not say
+            yield _Plain(ledger, self)
 
 
 @frozen
