@@ -32,6 +32,12 @@ COMMANDS = (
         'Ask, pay, receive.\n\n$ pylon job submit "What is 2+2?" --auto-pay\n$ pylon job list',
         MARKET,
     ),
+    Command(
+        "receipt",
+        "pylon.cli.receipt:app",
+        "Check what others show you.\n\n$ pylon receipt verify receipt.json",
+        MARKET,
+    ),
     Command("relay", "pylon.cli.relay:relay", "Serve a small Nostr relay.", MODELS),
     Command("init", "pylon.cli.init:init", "Make or import this node's identity.", NODE),
     Command(

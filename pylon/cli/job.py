@@ -12,6 +12,7 @@ from pylon.cli.exit_codes import ExitCode
 from pylon.cli.job_driving import go_on, lock_of, opened_home
 from pylon.cli.job_submit import submit
 from pylon.cli.output import emit, fields, say, table, when
+from pylon.cli.receipt import of_job
 from pylon.errors import InUse
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ ASKED_WIDTH = 60  # characters of a question that a list shows
 
 app = subcommands("job")
 app.command(submit)
+app.command(of_job, name="receipt")
 
 
 @app.command
