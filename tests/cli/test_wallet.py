@@ -172,7 +172,7 @@ def test_history_is_newest_first_with_a_stable_shape(pylon: Pylon, homes: tuple[
         set(row)
         == {
             *("at", "direction", "state", "amount_msat", "fee_msat"),
-            *("payment_hash", "description"),
+            *("payment_hash", "description", "bolt11", "preimage", "expires_at", "settled_at"),
         }
         for row in rows
     )

@@ -70,6 +70,10 @@ def as_json(entry: "HistoryEntry") -> dict[str, object]:
         "fee_msat": entry.fee,
         "payment_hash": entry.payment_hash,
         "description": entry.description,
+        "bolt11": entry.bolt11 or None,
+        "preimage": entry.preimage,
+        "expires_at": entry.expires_at,
+        "settled_at": entry.settled_at,
     }
 
 

@@ -5,9 +5,11 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
+from attrs import frozen
+
 from pylon.cli import passphrase
 from pylon.cli.context import Context
-from pylon.errors import Misconfigured, WalletUnavailable
+from pylon.errors import Misconfigured, PylonError, WalletUnavailable
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
@@ -70,7 +72,10 @@ def run_with(
     *,
     patient: bool = False,
 ) -> T:
-    """Do one piece of work with a wallet, as `with_wallet` does."""
+    """Do one piece of work with a wallet, as `with_wallet` does.
+
+    What the work raises comes out as it is, whatever tasks the wallet has around it.
+    """
     import trio
 
     from pylon.ports.wallet import ANSWER_SECONDS
@@ -81,11 +86,25 @@ def run_with(
                 async with opened as wallet:
                     if patient:
                         scope.deadline = math.inf
-                    return await work(wallet)
+                    result = await _captured(work, wallet)
         except trio.TooSlowError:
             raise WalletUnavailable(
                 f"the wallet does not answer for {ANSWER_SECONDS:g} s"
             ) from None
-        raise AssertionError("a wallet swallows no exception")
+        if isinstance(result, _Raised):
+            raise result.error
+        return result
 
     return trio.run(run)
+
+
+@frozen
+class _Raised:
+    error: PylonError
+
+
+async def _captured(work: "Callable[[W], Awaitable[T]]", wallet: W) -> "T | _Raised":
+    try:
+        return await work(wallet)
+    except PylonError as exc:
+        return _Raised(exc)

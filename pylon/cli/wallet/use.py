@@ -126,8 +126,8 @@ def lnd(
 ) -> None:
     """Use an lnd node, by its REST interface.
 
-    Bake it a macaroon that can do no more than is needed, with `lncli bakemacaroon`: invoices:read
-    invoices:write offchain:read offchain:write.
+    Bake it a macaroon that can do no more than is needed, with `lncli bakemacaroon`: info:read
+    invoices:read invoices:write offchain:read offchain:write.
 
     $ pylon wallet use lnd --macaroon invoices.macaroon --tls-cert ~/.lnd/tls.cert
     $ pylon wallet use lnd --url https://127.0.0.1:8080
