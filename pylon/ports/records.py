@@ -8,6 +8,8 @@ from attrs import frozen
 from pylon.model.event import Event
 from pylon.model.ids import JobId
 
+MAX_HISTORY = 256  # moments kept of one machine; strangers cause some of them
+
 F = TypeVar("F")  # facts: Job or Order
 S = TypeVar("S")  # state: JobState or OrderState
 
@@ -20,6 +22,15 @@ class Record(Generic[F, S]):
     facts: F
     state: S
     updated_at: int  # unix seconds
+
+
+@frozen
+class Moment:
+    """One line of a machine's history: it came into a state, or something was noted of it."""
+
+    at: int  # unix seconds
+    phase: str  # the class of the state it was in then
+    words: str = ""  # what was noted, or the reason the state gives
 
 
 @frozen
@@ -58,6 +69,7 @@ class Change(Generic[F, S]):
     evidence: tuple[Event, ...] = ()  # signed events to keep with the machine
     key: str | None = None  # with `facts`: an idempotency key, unique in the store
     alias: str | None = None  # a second name, such as the payment hash: `find` answers to it
+    notes: tuple[str, ...] = ()  # what is worth telling later and changes nothing
 
 
 class Records(Protocol[F, S]):
@@ -77,7 +89,8 @@ class Records(Protocol[F, S]):
         A change with `facts` for an id that exists already is ignored whole, acts and all, and so
         is one whose `key` is taken: beginning twice is beginning once. A change without `facts` for
         an id that does not exist is ignored too. Keys and aliases are names of one sort, and a name
-        stays with the machine that had it first. A machine keeps each event once.
+        stays with the machine that had it first. A machine keeps each event once, and the first
+        `MAX_HISTORY` moments of its history.
         """
         ...
 
@@ -127,6 +140,16 @@ class Records(Protocol[F, S]):
         """Return the signed events kept with a machine, in the order they were kept."""
         ...
 
+    async def history(self, id_: JobId) -> list[Moment]:
+        """Return what a machine went through, in order: every change of phase, and every note."""
+        ...
+
     async def version(self) -> int:
         """Return a number that changes when any process has changed the store."""
         ...
+
+
+def reason_of(state: object) -> str:
+    """Return the reason that a state gives for itself, where it gives one."""
+    reason = getattr(state, "reason", "")
+    return reason if isinstance(reason, str) else ""

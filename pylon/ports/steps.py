@@ -48,6 +48,7 @@ class Steps(Generic[F, S]):
         evidence: tuple[Event, ...] = (),
         key: str | None = None,
         alias: str | None = None,
+        notes: tuple[str, ...] = (),
     ) -> None:
         """Note one machine's step; `facts` are given when it begins."""
         known_facts = facts if facts is not None else self._known[id_].facts
@@ -68,6 +69,7 @@ class Steps(Generic[F, S]):
                 evidence=evidence,
                 key=key,
                 alias=alias,
+                notes=notes,
             )
         )
 

@@ -5,11 +5,30 @@ from hypothesis import strategies as st
 
 from pylon.adapters.memory.records import MemoryRecords
 from pylon.core import job_machine, order_machine, outbox
-from pylon.core.job_machine import CancelInvoice, Credit, MakeInvoice, Run, StopWork
-from pylon.core.order_machine import LookUp, Pay, Release, Reserve, Spend
+from pylon.core.job_machine import (
+    CancelInvoice,
+    Credit,
+    LookUpRefund,
+    MakeHoldInvoice,
+    MakeInvoice,
+    PayRefund,
+    Run,
+    SettleHold,
+    StopWork,
+)
+from pylon.core.order_machine import (
+    CheckRefund,
+    LookUp,
+    MakeRefundInvoice,
+    Open,
+    Pay,
+    Release,
+    Reserve,
+    Spend,
+)
 from pylon.core.outbox import Post
-from pylon.model.ids import JobId, PaymentHash
-from pylon.model.job import Job, JobState
+from pylon.model.ids import EventId, JobId, PaymentHash, Preimage
+from pylon.model.job import Job, JobState, Refund
 from pylon.model.money import Msat
 from pylon.ports.outbox import PAGE, OutboxReader, entry_of, new_row
 from pylon.ports.records import Change, NewRow, Row
@@ -17,17 +36,25 @@ from tests.adapters.stores.samples import begin, job_id
 from tests.nostr import note
 
 HASH = PaymentHash("ab" * 32)
+PREIMAGE = Preimage("cd" * 32)
 ENTRIES: tuple[outbox.Entry, ...] = (
     MakeInvoice(Msat(12_000), 600),
+    MakeHoldInvoice(Msat(12_000), 600, 900),
+    SettleHold(PREIMAGE),
     CancelInvoice(HASH),
     Run(1_700_000_000),
     StopWork(),
     Credit(HASH, Msat(12_000)),
+    PayRefund(Refund("lnbcrt1", HASH, Msat(5_000)), Msat(12_000)),
+    LookUpRefund(HASH),
     Reserve(HASH, Msat(12_000), Msat(5_000)),
     Release(HASH),
     Spend(HASH, Msat(12_000), Msat(101)),
     Pay("lnbcrt1", HASH, Msat(5_000)),
     LookUp(HASH),
+    Open(EventId("cd" * 32), PREIMAGE),
+    MakeRefundInvoice(Msat(12_000), 1, 600),
+    CheckRefund(HASH),
     Post(note('naïve "text"\n', ("i", "x")), tell=True),
 )
 
@@ -40,7 +67,7 @@ def test_every_act_is_read_as_it_was_written() -> None:
 
 
 def test_every_act_of_both_machines_has_a_desk() -> None:
-    becomes_a_post = {"Say", "Deliver", "PublishRequest", "PublishCancel"}
+    becomes_a_post = {"Say", "Deliver", "PublishRequest", "PublishCancel", "SendRefundInvoice"}
     acts = {
         act.__name__ for machine in (job_machine, order_machine) for act in machine.Act.__args__
     }
@@ -50,6 +77,9 @@ def test_every_act_of_both_machines_has_a_desk() -> None:
         outbox.WORKER,
         outbox.PUBLISHER,
         outbox.ACCOUNTANT,
+        outbox.REFUNDER,
+        outbox.OPENER,
+        outbox.COLLECTOR,
         outbox.TREASURER,
         outbox.PAYER,
     }

@@ -9,7 +9,7 @@ from attrs import define, field
 
 from pylon.model.event import Event
 from pylon.model.ids import EventId, JobId
-from pylon.ports.records import Change, Record, Row
+from pylon.ports.records import MAX_HISTORY, Change, Moment, Record, Row, reason_of
 
 F = TypeVar("F")
 S = TypeVar("S")
@@ -22,6 +22,7 @@ class _Machine(Generic[F, S]):
     final: bool
     due: int | None
     evidence: dict[EventId, Event] = field(factory=dict)
+    history: list[Moment] = field(factory=list)
 
 
 @define(eq=False)
@@ -96,6 +97,11 @@ class MemoryRecords(Generic[F, S]):
         machine = self._machines.get(id_)
         return [] if machine is None else list(machine.evidence.values())
 
+    async def history(self, id_: JobId) -> list[Moment]:
+        await trio.lowlevel.checkpoint()
+        machine = self._machines.get(id_)
+        return [] if machine is None else list(machine.history)
+
     async def version(self) -> int:
         await trio.lowlevel.checkpoint()
         return self._version
@@ -111,10 +117,21 @@ class MemoryRecords(Generic[F, S]):
 
     def _take(self, change: Change[F, S]) -> bool:
         """Begin or step a machine; False if the change is to be ignored."""
+        before = self._machines.get(change.id)
+        phase = type(before.record.state).__name__ if before else ""
         taken = self._step(change) if change.facts is None else self._begin(change, change.facts)
         if taken and change.alias is not None:
             self._names.setdefault(change.alias, change.id)
+        if taken:
+            self._remember(change, phase)
         return taken
+
+    def _remember(self, change: Change[F, S], before: str) -> None:
+        phase = type(change.state).__name__
+        told = () if phase == before else (reason_of(change.state),)
+        history = self._machines[change.id].history
+        history += [Moment(change.now, phase, words) for words in (*change.notes, *told)]
+        del history[MAX_HISTORY:]
 
     def _begin(self, change: Change[F, S], facts: F) -> bool:
         if change.id in self._machines or change.key in self._names:

@@ -10,7 +10,7 @@ from pylon.adapters.sqlite.codec import to_json
 from pylon.adapters.sqlite.database import query
 from pylon.adapters.sqlite.statements import Statements
 from pylon.model.ids import JobId
-from pylon.ports.records import Change
+from pylon.ports.records import MAX_HISTORY, Change, reason_of
 
 Step = tuple[str, str, str, bool, int | None, int]  # peer, phase, state, final, due, updated_at
 
@@ -22,6 +22,7 @@ class Written:
     change: Change[Any, Any]
     step: Step
     facts: str | None
+    reason: str  # that the state gives for itself
     events: tuple[tuple[str, str], ...]  # event id, JSON
 
 
@@ -32,6 +33,7 @@ def write(change: Change[Any, Any]) -> Written:
         change,
         (change.peer, phase, state, change.final, change.due, change.now),
         None if change.facts is None else to_json(change.facts),
+        reason_of(change.state),
         tuple((event.id, to_json(event)) for event in change.evidence),
     )
 
@@ -40,8 +42,10 @@ def save(db: apsw.Connection, sql: Statements, batch: Sequence[Written]) -> None
     """Store a batch in order; the caller holds the transaction."""
     ids = to_json([item.change.id for item in batch])
     keys = [item.change.key for item in batch if item.change.key is not None]
+    known = list(query(db, sql.known, (ids,)))
     rows = _Rows(
-        known=dict(query(db, sql.known, (ids,))),
+        known={id_: n for id_, n, _ in known},
+        phases={n: phase for _, n, phase in known},
         taken={name for (name,) in query(db, sql.taken, (to_json(keys),))} if keys else set(),
         last=db.execute(sql.last).get,
     )
@@ -55,6 +59,7 @@ class _Rows:
     """What a batch comes to, a list for each statement: executemany prepares each once."""
 
     known: dict[JobId, int]  # machines that have begun, and their n
+    phases: dict[int, str]  # where they stand
     taken: set[str]  # names that no machine may begin with
     last: int  # the highest n given out
     begun: list[tuple[Any, ...]] = field(factory=list)
@@ -64,6 +69,7 @@ class _Rows:
     acts: list[tuple[int, str, str, str]] = field(factory=list)
     done: list[tuple[int]] = field(factory=list)
     events: list[tuple[int, str, str]] = field(factory=list)
+    moments: list[tuple[int, int, str, str, int]] = field(factory=list)
 
     def add(self, item: Written) -> None:
         """Take a change in, or ignore it whole."""
@@ -76,6 +82,16 @@ class _Rows:
         self.acts += [(n, act.desk, act.kind, act.body) for act in change.acts]
         self.done += [(seq,) for seq in change.done]
         self.events += [(n, *event) for event in item.events]
+        self._remember(n, item)
+
+    def _remember(self, n: int, item: Written) -> None:
+        """Note a change of phase, and whatever else there is to tell."""
+        _, phase, _, _, _, at = item.step
+        told = [] if self.phases.get(n) == phase else [item.reason]
+        self.phases[n] = phase
+        self.moments += [
+            (n, at, phase, words, MAX_HISTORY) for words in (*item.change.notes, *told)
+        ]
 
     def _begin(self, item: Written, facts: str) -> int | None:
         change = item.change
@@ -111,6 +127,7 @@ class _Rows:
             (sql.drop, self.done),
             (sql.post, self.acts),
             (sql.keep_event, self.events),
+            (sql.remember, self.moments),
         )
         for statement, rows in tables:
             db.executemany(statement, rows)

@@ -13,7 +13,7 @@ from pylon.adapters.sqlite.database import Database
 from pylon.adapters.sqlite.statements import Statements
 from pylon.model.event import Event
 from pylon.model.ids import JobId
-from pylon.ports.records import Change, Record, Row
+from pylon.ports.records import Change, Moment, Record, Row
 
 F = TypeVar("F")
 S = TypeVar("S")
@@ -86,6 +86,10 @@ class SqliteRecords(Generic[F, S]):
     async def evidence(self, id_: JobId) -> list[Event]:
         events = await self._database.read(self._sql.evidence, (id_,))
         return [read_event(event) for (event,) in events]
+
+    async def history(self, id_: JobId) -> list[Moment]:
+        moments = await self._database.read(self._sql.history, (id_,))
+        return [Moment(*moment) for moment in moments]
 
     async def version(self) -> int:
         ((version,),) = await self._database.read("PRAGMA data_version")

@@ -131,4 +131,19 @@ CREATE TABLE payees (
 ) STRICT, WITHOUT ROWID;
 """
 
-MIGRATIONS = (_VERSION_1, _VERSION_2)
+# What each machine went through, for people who ask.
+_HISTORY_3 = """
+CREATE TABLE {side}_history (
+    seq   INTEGER PRIMARY KEY,
+    n     INTEGER NOT NULL REFERENCES {side},
+    at    INTEGER NOT NULL,          -- unix seconds
+    phase TEXT NOT NULL,
+    words TEXT NOT NULL
+) STRICT;
+CREATE INDEX {side}_history_of ON {side}_history (n);
+INSERT INTO {side}_history (n, at, phase, words) SELECT n, updated_at, phase, '' FROM {side};
+"""
+
+_VERSION_3 = _HISTORY_3.replace("{side}", "jobs") + _HISTORY_3.replace("{side}", "orders")
+
+MIGRATIONS = (_VERSION_1, _VERSION_2, _VERSION_3)

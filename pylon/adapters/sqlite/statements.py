@@ -35,12 +35,15 @@ class Statements:
     open_per_peer: str = """
         SELECT peer, count(*) FROM {side}
         WHERE final = 0 AND peer IN (SELECT value FROM json_each(?)) GROUP BY peer"""
+    history: str = """
+        SELECT at, phase, words FROM {side}_history
+        WHERE n = (SELECT n FROM {side} WHERE id = ?) ORDER BY seq"""
     evidence: str = """
         SELECT event FROM {side}_evidence
         WHERE n = (SELECT n FROM {side} WHERE id = ?) ORDER BY seq"""
 
     # Writing
-    known: str = "SELECT id, n FROM {side} WHERE id IN (SELECT value FROM json_each(?))"
+    known: str = "SELECT id, n, phase FROM {side} WHERE id IN (SELECT value FROM json_each(?))"
     taken: str = "SELECT name FROM {side}_names WHERE name IN (SELECT value FROM json_each(?))"
     last: str = "SELECT ifnull(max(n), 0) FROM {side}"
     begin: str = """
@@ -55,6 +58,9 @@ class Statements:
     name: str = "INSERT INTO {side}_names (name, n) VALUES (?, ?) ON CONFLICT DO NOTHING"
     post: str = "INSERT INTO {side}_outbox (n, desk, kind, body) VALUES (?, ?, ?, ?)"
     drop: str = "DELETE FROM {side}_outbox WHERE seq = ?"
+    remember: str = """
+        INSERT INTO {side}_history (n, at, phase, words) SELECT ?1, ?2, ?3, ?4
+        WHERE (SELECT count(*) FROM {side}_history WHERE n = ?1) < ?5"""
     keep_event: str = """
         INSERT INTO {side}_evidence (n, event_id, event) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"""
 

@@ -1,12 +1,14 @@
 """What every `Records` promises, asked of each."""
 
+from attrs import evolve
+
 from pylon.app.store import Store
 from pylon.model.ids import NodeKey, Preimage, PublicKey
 from pylon.model.job import Failed, Offered, Settled
 from pylon.model.money import Msat
 from pylon.model.order import Answer, Disputed, Done, Offer, OrderState, Paying, Published
 from pylon.model.wallet import IssuedInvoice
-from pylon.ports.records import Change, Record
+from pylon.ports.records import MAX_HISTORY, Change, Moment, Record
 from tests.adapters.stores.samples import (
     NOW,
     WORKING,
@@ -250,3 +252,41 @@ async def test_a_large_batch_is_stored_whole(store: Store) -> None:
     assert len(records) == 1000
     assert all(isinstance(record.state, Settled) for record in records.values())
     assert await store.jobs.outbox("worker") == []
+
+
+async def test_a_history_has_each_change_of_phase_and_each_note(store: Store) -> None:
+    await store.jobs.save([begin(1)])
+    await store.jobs.save(
+        [
+            Change(job_id(1), evolve(WORKING, deadline=NOW + 90), NOW + 1),  # still working
+            Change(job_id(1), WORKING, NOW + 2, notes=("the backend is slow", "and slower")),
+            Change(job_id(1), Failed("out of memory"), NOW + 3),
+        ]
+    )
+    await store.jobs.save([Change(job_id(1), Failed("out of memory"), NOW + 4, notes=("late",))])
+
+    assert await store.jobs.history(job_id(1)) == [
+        Moment(NOW, "Working"),
+        Moment(NOW + 2, "Working", "the backend is slow"),
+        Moment(NOW + 2, "Working", "and slower"),
+        Moment(NOW + 3, "Failed", "out of memory"),
+        Moment(NOW + 4, "Failed", "late"),
+    ]
+    assert await store.jobs.history(job_id(2)) == []
+    assert await store.orders.history(job_id(1)) == []
+
+
+async def test_strangers_cannot_make_a_history_grow_without_end(store: Store) -> None:
+    await store.jobs.save([begin(1)])
+    await store.jobs.save([Change(job_id(1), WORKING, NOW, notes=("spam",) * MAX_HISTORY)])
+    await store.jobs.save([Change(job_id(1), WORKING, NOW, notes=("spam",))])
+
+    assert len(await store.jobs.history(job_id(1))) == MAX_HISTORY
+
+
+async def test_a_beginning_that_is_ignored_leaves_no_history(store: Store) -> None:
+    await store.jobs.save([begin(1)])
+    await store.jobs.save([begin(1), Change(job_id(2), WORKING, NOW, notes=("who?",))])
+
+    assert await store.jobs.history(job_id(1)) == [Moment(NOW, "Working")]
+    assert await store.jobs.history(job_id(2)) == []
