@@ -1,0 +1,14 @@
+"""One pair of real Lightning nodes for all tests of a session."""
+
+from collections.abc import Generator
+
+import pytest
+
+from tests.integration.lightning.town import Pair, debians_electrum, open_pair
+
+
+@pytest.fixture(scope="session")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Generator[Pair, None, None]:
+    """Two of Debian's Electrum (4.3): mandatory in CI."""
+    with open_pair(debians_electrum(), tmp_path_factory.mktemp("electrum")) as pair:
+        yield pair
