@@ -43,7 +43,7 @@ COMMANDS = (
     Command(
         "wallet",
         "pylon.cli.wallet:app",
-        "Fund it, get paid, pay, look back.\n\n$ pylon wallet fund\n$ pylon wallet balance",
+        "Choose it, get paid, pay, look back.\n\n$ pylon wallet status\n$ pylon wallet invoice 1,500",
         NODE,
     ),
     Command(

@@ -209,7 +209,7 @@ def test_a_status_tells_what_is_not_decided_and_for_how_long(
         (Capabilities(tells_preimage=True), ["free", "prepay", "locked"], "tells its preimages"),
         (
             Capabilities(hold=True, max_fee=True),
-            ["free", "prepay", "hold", "locked", "hold+locked"],
+            ["free", "prepay", "hold", "hold+locked"],
             "holds payments, obeys a fee limit",
         ),
     ],
