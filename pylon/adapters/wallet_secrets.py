@@ -1,4 +1,4 @@
-"""What opens a wallet elsewhere: a file a secret, 0600, in the home's `secrets/`, 0700.
+"""What opens a wallet, ours or one elsewhere: a file a secret, 0600, in the home's `secrets/`, 0700.
 
 Nothing of them is in config.toml, in arguments or in messages.
 """
@@ -17,6 +17,7 @@ class WalletSecret(StrEnum):
     NWC_URI = "nwc.uri"
     ELECTRUM_PASSWORD = "electrum.password"  # noqa: S105 - a file's name; in it is user:password
     SPARK_KEY = "spark.key"  # of the Spark service; mainnet asks for one
+    NWC_SERVICE = "nwc-service.key"  # 64 hex: from it follows the string of `pylon wallet serve`
 
 
 def load_secret(home: Home, secret: WalletSecret) -> str | None:

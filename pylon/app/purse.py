@@ -51,6 +51,7 @@ class Purse:
     _home: Home
     _limits: Limits
     _clock: Clock
+    _purpose: Purpose = _OURS
 
     async def pay(self, bill: Bill, *, deadline_seconds: float) -> PaymentResult:
         """Pay once; one that was paid before is not paid again, and costs nothing more.
@@ -78,7 +79,7 @@ class Purse:
     async def settle_leftovers(self) -> None:
         """Settle what a process that was killed has left reserved, as far as the wallet knows."""
         for payment_hash, entry in (await self.budget.reserved()).items():
-            if entry.purpose == _OURS:
+            if entry.purpose == self._purpose:
                 with suppress(InUse, WalletUnavailable), self._home.lock(_lock(payment_hash)):
                     known = await self._known(payment_hash)
                     await self._booked(known or PaymentFailed(payment_hash, "never begun"))
@@ -92,7 +93,7 @@ class Purse:
         """Set the money aside, and look once more whether it may be spent."""
         refusal = await self.budget.reserve(
             bill.payment_hash,
-            _OURS,
+            self._purpose,
             amount=bill.amount,
             fee=bill.max_fee,
             limits=self._limits,
