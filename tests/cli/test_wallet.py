@@ -190,7 +190,7 @@ def test_status_says_that_this_is_play_money(pylon: Pylon, homes: tuple[str, str
     assert shown.startswith("embedded regtest ledger: not Lightning, no value\n")
     assert set(value) == {
         *("backend", "warning", "network", "node_key", "balance_msat", "capabilities"),
-        *("selling_modes", "pending", "path"),
+        *("selling_modes", "pending", "set_aside", "path"),
     }
 
 

@@ -8,7 +8,7 @@ from attrs import define, field, frozen
 
 from pylon.adapters.wallet_secrets import WalletSecret
 from pylon.app import wallet as opening
-from pylon.errors import Malformed, WalletUnavailable
+from pylon.errors import Malformed, Misconfigured, WalletUnavailable
 from pylon.model.ids import PaymentHash
 from pylon.model.money import Msat, Network
 from pylon.model.wallet import Capabilities, HistoryEntry, PaymentResult, WalletInfo
@@ -29,6 +29,7 @@ class Elsewhere:
     away: bool = False
     lies: PaymentResult | None = None  # what it says of any payment
     past: list[HistoryEntry] | None = None
+    lists: bool = True
 
     @asynccontextmanager
     async def open(self, place: opening._Place) -> AsyncGenerator[Wallet]:
@@ -59,6 +60,8 @@ class _Plain:
         return await self._ledger.payment(payment_hash)
 
     async def history(self, *, limit: int) -> list[HistoryEntry]:
+        if not self._says.lists:
+            raise Misconfigured("the wallet refuses: NOT_IMPLEMENTED")
         if self._says.past is None:
             return await self._ledger.history(limit=limit)
         return self._says.past[:limit]

@@ -202,6 +202,31 @@ def test_a_status_tells_what_is_not_decided_and_for_how_long(
     assert 7200 <= pending["age_seconds"] < 10_000
 
 
+def test_a_status_tells_what_is_set_aside_where_the_wallet_lists_nothing(
+    pylon: Pylon, wallet: Wallet, seller: str, plain: Elsewhere, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PYLON_WALLET_BACKEND")
+    wallet("fault", "stuck")
+    asked = json.loads(pylon("--home", seller, "wallet", "invoice", "100", "--json").out)
+    assert wallet("pay", asked["bolt11"], "--yes", "--timeout", "0.1").status == 9
+    monkeypatch.setenv("PYLON_WALLET_BACKEND", "nwc")
+    plain.lists = False
+
+    shown, value = wallet("status").out, json.loads(wallet("status", "--json").out)
+
+    assert "pending    this wallet lists no payments\n" in shown
+    assert shown.endswith(f"set aside  105 sat for an invoice: {asked['payment_hash']}\n")
+    assert value["pending"] is None
+    assert value["set_aside"] == [
+        {
+            "payment_hash": asked["payment_hash"],
+            "amount_msat": 100_000,
+            "fee_msat": 5_000,
+            "job": None,
+        }
+    ]
+
+
 @pytest.mark.parametrize(
     ("able", "modes", "said"),
     [
