@@ -297,8 +297,12 @@ class WalletContract:
     async def test_an_answer_that_is_lost_is_found_by_payment_hash(self, town: Town) -> None:
         made = await invoice(town)
         await town.lose_next_answer(town.payer)
-        with pytest.raises(WalletUnavailable):
-            await pay(town.payer, made.bolt11)
+        try:
+            told = await pay(town.payer, made.bolt11)
+        except WalletUnavailable:
+            pass
+        else:  # a wallet may ask again by itself; it may not take silence for a failure
+            assert not isinstance(told, PaymentFailed)
 
         found = await town.payer.payment(made.payment_hash)
         assert isinstance(found, PaymentSettled)

@@ -158,12 +158,13 @@ class Watch:
         """Plan to look at everything that is open, but not at what is long past."""
         info = await self._session.info()
         now = self._clock.now()
+        held = {h for h in self._book.open if self._told.get(h) is InvoiceState.ACCEPTED}
         for payment_hash, expires_at in list(self._book.open.items()):
-            held = self._told.get(payment_hash) is InvoiceState.ACCEPTED
-            if now > expires_at + LATE_SECONDS and not held:
+            if now > expires_at + LATE_SECONDS and payment_hash not in held:
                 self._book.closed(payment_hash)
         self._to_poll = list(self._book.open)
-        tells = info.notifications.issuperset(_HEARD)
+        # That a hold was given back no wallet tells by itself.
+        tells = info.notifications.issuperset(_HEARD) and not held
         self._poll_at = now + (NOTIFIED_POLL_SECONDS if tells else POLL_SECONDS)
 
     async def _poll_one(self, payment_hash: PaymentHash) -> None:
