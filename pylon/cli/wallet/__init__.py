@@ -8,6 +8,7 @@ from pylon.cli.wallet.fund import audit, fund
 from pylon.cli.wallet.history import history
 from pylon.cli.wallet.invoice import invoice
 from pylon.cli.wallet.pay import pay
+from pylon.cli.wallet.serve import serve
 from pylon.cli.wallet.status import status
 from pylon.cli.wallet.use import use
 from pylon.cli.whoami import whoami
@@ -22,6 +23,7 @@ app.command(invoice, name=("invoice", "receive"))
 app.command(pay, name=("pay", "send"))
 app.command(decode)
 app.command(history)
+app.command(serve)
 app.command(audit)
 app.command(whoami)
 app.command(fault, show=False)  # for tests and drills
