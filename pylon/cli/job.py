@@ -10,6 +10,7 @@ from pylon.cli.commands import subcommands
 from pylon.cli.context import AsJson, Context, InContext
 from pylon.cli.exit_codes import ExitCode
 from pylon.cli.job_driving import go_on, lock_of, opened_home
+from pylon.cli.job_explain import explain
 from pylon.cli.job_submit import submit
 from pylon.cli.output import emit, fields, say, table, when
 from pylon.cli.receipt import of_job
@@ -24,6 +25,7 @@ ASKED_WIDTH = 60  # characters of a question that a list shows
 
 app = subcommands("job")
 app.command(submit)
+app.command(explain)
 app.command(of_job, name="receipt")
 
 
