@@ -2,14 +2,18 @@
 
 from typing import TYPE_CHECKING, Annotated
 
+from attrs import asdict
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from pylon.cli.context import AsJson, Context, InContext
+from pylon.cli.exit_codes import ExitCode
 from pylon.cli.output import emit, say, table, when
 
 if TYPE_CHECKING:
+    from pylon.core.reconciliation import Reconciliation
     from pylon.model.earning import Earning, EarningsTotal
+    from pylon.ports.wallet import Wallet
 
 DAY_SECONDS = 86_400
 WEEK_SECONDS = 7 * DAY_SECONDS
@@ -18,23 +22,30 @@ WEEK_SECONDS = 7 * DAY_SECONDS
 def earnings(
     *,
     limit: Annotated[int, Parameter(validator=Number(gte=1))] = 10,
+    reconcile: Annotated[bool, Parameter(negative="")] = False,
     json: AsJson = False,
     context: InContext,
-) -> None:
+) -> int:
     """Show what this node has earned: the last day, the last week, in all, and the latest jobs.
 
     A job counts when the wallet has its payment and a relay its answer, once per payment hash.
 
     $ pylon earnings
     $ pylon earnings --limit 100 --json
+    $ pylon earnings --reconcile
 
     Parameters
     ----------
     limit
         How many of the latest jobs to list.
+    reconcile
+        Hold what was earned against what the wallet has received, and name every difference;
+        exit status 1 if one cannot be explained.
     """
     import trio
 
+    if reconcile:
+        return _reconcile(context, json=json)
     totals, latest = trio.run(_read, context, limit)
     if json:
         value = {
@@ -43,8 +54,54 @@ def earnings(
             "latest": [_as_json(earning) for earning in latest],
         }
         emit(value, as_json=True, text="")
-        return
-    _show(totals, latest)
+    else:
+        _show(totals, latest)
+    return ExitCode.OK
+
+
+def _reconcile(context: Context, *, json: bool) -> int:
+    from pylon.cli.wallet.opening import with_wallet
+
+    async def work(wallet: "Wallet") -> "Reconciliation":
+        from pylon.app.reconciling import reconcile_earnings
+
+        async with context.store() as store:
+            return await reconcile_earnings(store, wallet)
+
+    found = with_wallet(context, work)
+    if json:
+        differences = [asdict(difference) for difference in found.differences]
+        value = {
+            "holds": found.holds,
+            "received_msat": found.received,
+            "earned_msat": found.earned,
+            "differences": differences,
+        }
+        emit(value, as_json=True, text="")
+    else:
+        _show_differences(found)
+    return ExitCode.OK if found.holds else ExitCode.FAILURE
+
+
+def _show_differences(found: "Reconciliation") -> None:
+    from pylon.model.money import show_sats
+
+    table(
+        ("PAYMENT", "JOB", "RECEIVED", "EARNED", "WHY"),
+        [
+            (
+                difference.payment_hash[:12],
+                (difference.job or "")[:12],
+                show_sats(difference.received),
+                show_sats(difference.earned),
+                difference.words,
+            )
+            for difference in found.differences
+        ],
+    )
+    sums = f"received {show_sats(found.received)}, earned {show_sats(found.earned)}"
+    verdict = "every difference is explained" if found.holds else "SOMETHING IS WRONG"
+    say(f"{sums}: {verdict if found.differences else 'they agree'}")
 
 
 async def _read(context: Context, limit: int) -> "tuple[dict[str, EarningsTotal], list[Earning]]":
