@@ -302,8 +302,9 @@ def test_real_money_needs_a_word_of_its_own(
     pylon: Pylon, machine: Path, given: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYLON_PASSPHRASE", "p")
-    pylon("init", "--network", "mainnet")
+    made = pylon("init", "--network", "mainnet")
 
+    assert "next, a wallet for mainnet: pylon wallet use --help\n" in made.err
     ran = pylon("wallet", "use", "nwc", "--secret-file", str(given))
 
     assert ran.status == ExitCode.USAGE
