@@ -181,14 +181,15 @@ def _change(context: Context, choice: "Choice", *, force: bool, json: bool) -> N
     """Try the wallet and write it down; what goes wrong leaves the old one in place."""
     import trio
 
-    from pylon.app.wallet_choice import no_provider, refuse_open_work
+    from pylon.app.node import system
+    from pylon.app.wallet_choice import nobody_uses, refuse_open_work
 
     home, config = context.home(), context.config()
-    identity = unlocked(context)
-    with nullcontext() if force else no_provider(home):
+    wanted, identity = choice.applied(config), unlocked(context)
+    with nullcontext() if force else nobody_uses(home):
         if not force:
-            trio.run(refuse_open_work, home, config)
-        found = _try(context, choice.applied(config), identity, choice, force=force)
+            trio.run(refuse_open_work, system(home, config, identity, context.environ))
+        found = _try(context, wanted, identity, choice, force=force)
         choice.keep(home)
     _report(context, choice, found, json=json)
 

@@ -209,8 +209,9 @@ def test_a_warning_of_the_wallet_is_passed_on(
     assert status.out.startswith("this macaroon can do everything\nwallet")
 
 
-def test_a_running_provider_keeps_its_wallet(pylon: Pylon, buyer: str) -> None:
-    with find_home(os.environ, asked=Path(buyer)).lock("node"):
+@pytest.mark.parametrize("program", ["node", "wallet service"])
+def test_what_is_running_keeps_its_wallet(pylon: Pylon, buyer: str, program: str) -> None:
+    with find_home(os.environ, asked=Path(buyer)).lock(program):
         refused = use(pylon, buyer, "ledger")
         forced = use(pylon, buyer, "ledger", "--force")
 
@@ -233,11 +234,30 @@ def test_open_jobs_keep_the_wallet_their_money_is_in(pylon: Pylon, buyer: str, g
     trio.run(begin_an_order)
     refused = use(pylon, buyer, "nwc", "--secret-file", str(given))
     assert refused.status == ExitCode.USAGE
-    assert "0 jobs sold and 1 bought have not ended, and the wallet ledger is needed" in refused.err
+    assert refused.err == (
+        "pylon: not ended yet, and in need of the wallet ledger: 1 order; "
+        "wait for them, or give --force\n"
+    )
     assert backend(pylon, buyer) == "ledger"
 
     assert use(pylon, buyer, "nwc", "--secret-file", str(given), "--force").status == ExitCode.OK
     assert backend(pylon, buyer) == "nwc"
+
+
+@pytest.mark.usefixtures("elsewhere")
+def test_a_payment_nobody_knows_the_outcome_of_keeps_its_wallet(
+    pylon: Pylon, buyer: str, seller: str, given: Path
+) -> None:
+    made = json.loads(pylon("--home", seller, "wallet", "invoice", "100", "--json").out)
+    pylon("--home", buyer, "wallet", "fault", "stuck")
+    pylon("--home", buyer, "wallet", "pay", made["bolt11"], "--yes", "--timeout", "0.1")
+
+    refused = use(pylon, buyer, "nwc", "--secret-file", str(given))
+    pylon("--home", buyer, "wallet", "fault", "clear")
+    arrived = use(pylon, buyer, "nwc", "--secret-file", str(given))
+
+    assert (refused.status, arrived.status) == (ExitCode.USAGE, ExitCode.OK)
+    assert "in need of the wallet ledger: 1 payment;" in refused.err
 
 
 @pytest.mark.usefixtures("elsewhere")
