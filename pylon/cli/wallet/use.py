@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 
 Force = Annotated[
     bool,
-    Parameter(help="Also while a provider runs, jobs are open, or the wallet does not answer."),
+    Parameter(
+        help="Even if it does not answer, a provider runs, or jobs and payments are open: the new "
+        "wallet knows nothing of them."
+    ),
 ]
 SecretFile = Annotated[
     Path | None,
