@@ -86,8 +86,8 @@ class Daemon:
     def thaw(self) -> None:
         os.kill(self._pid, signal.SIGCONT)
 
-    async def start(self) -> None:
-        """Start it, and return when it has its wallet open."""
+    async def start(self, *, load: bool = True) -> None:
+        """Start it, and return when it answers, with its wallet open unless that is not wanted."""
         self.spawn()
         with trio.fail_after(START_SECONDS):
             while not await self._listens():
@@ -96,7 +96,8 @@ class Daemon:
                 await trio.sleep(0.05)
             if not (self.folder / "regtest/wallets/default_wallet").exists():
                 await self.call("create")
-            await self.call("load_wallet")
+            if load:
+                await self.call("load_wallet")
 
     async def call(self, method: str, **params: object) -> Any:
         """Ask it; raise `RpcError` with what it says instead of an answer."""

@@ -46,7 +46,7 @@ class Balance:
 class Request:
     """An invoice of our own. Its end is a moment in 4.3, and seconds from `timestamp` later on."""
 
-    request_id: str
+    request_id: PaymentHash
     status: Status
     timestamp: int
     message: str = ""
@@ -67,7 +67,7 @@ class Request:
 class Invoice:
     """An invoice that we pay or wanted to."""
 
-    invoice_id: str
+    invoice_id: PaymentHash
     status: Status
     timestamp: int
     message: str = ""

@@ -1,7 +1,9 @@
 """What happened in a wallet, newest first, put together from its payments, requests and invoices."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
+
+from attrs import evolve
 
 from pylon.adapters.lightning.electrum.answers import Invoice, Moved, Request, Status
 from pylon.adapters.lightning.electrum.invoices import InvoiceDesk
@@ -23,72 +25,97 @@ async def history(rpc: Rpc, desk: InvoiceDesk, *, limit: int, now: float) -> lis
     entries = [
         *_outgoing(invoices, settled),
         *_asked(requests, settled, now),
-        *await _held(desk, limit),
+        *await _held(desk, settled, limit),
     ]
     return sorted(entries, key=lambda entry: entry.at, reverse=True)[:limit]
 
 
-def _outgoing(invoices: Iterable[Invoice], settled: dict[PaymentHash, Moved]) -> list[HistoryEntry]:
+def _outgoing(
+    invoices: Iterable[Invoice], settled: Mapping[PaymentHash, Moved]
+) -> list[HistoryEntry]:
     """Read what we paid or wanted to; the history is believed before the list."""
     return [
-        _payment(invoice, settled.get(PaymentHash(invoice.invoice_id)))
+        _payment(invoice, text, settled.get(invoice.invoice_id))
         for invoice in invoices
-        if invoice.lightning_invoice is not None and isinstance(invoice.amount_msat, int)
+        if (text := invoice.lightning_invoice) is not None
     ]
 
 
-def _payment(invoice: Invoice, moved: Moved | None) -> HistoryEntry:
-    amount = Msat(int(invoice.amount_msat or 0))
-    if moved is not None:
-        state, fee = "settled", Msat(max(0, -moved.amount_msat - amount))
-    else:
-        state, fee = "pending" if invoice.status in _PENDING else "failed", ZERO
-    at = (moved and moved.timestamp) or invoice.timestamp
-    payment_hash = PaymentHash(invoice.invoice_id)
-    return HistoryEntry(Direction.OUTGOING, state, amount, fee, payment_hash, invoice.message, at)
+def _payment(invoice: Invoice, text: str, moved: Moved | None) -> HistoryEntry:
+    amount = Msat(invoice.amount_msat if isinstance(invoice.amount_msat, int) else 0)
+    state = "pending" if invoice.status in _PENDING else "failed"
+    entry = HistoryEntry(
+        Direction.OUTGOING,
+        state,
+        amount,
+        ZERO,
+        invoice.invoice_id,
+        invoice.message,
+        invoice.timestamp,
+        bolt11=text,
+    )
+    if moved is None:
+        return entry
+    fee = Msat(max(0, -moved.amount_msat - amount))
+    return evolve(_proven(entry, moved), fee=fee, at=moved.timestamp or entry.at)
 
 
-async def _held(desk: InvoiceDesk, limit: int) -> list[HistoryEntry]:
+def _asked(
+    requests: Iterable[Request], settled: Mapping[PaymentHash, Moved], now: float
+) -> list[HistoryEntry]:
+    """Read what we asked for."""
+    return [
+        _request(request, text, settled.get(request.request_id), now)
+        for request in requests
+        if (text := request.lightning_invoice) is not None
+    ]
+
+
+def _request(request: Request, text: str, moved: Moved | None, now: float) -> HistoryEntry:
+    expired = request.expires_at is not None and request.expires_at < now
+    entry = HistoryEntry(
+        Direction.INCOMING,
+        InvoiceState.EXPIRED if expired else InvoiceState.OPEN,
+        Msat(request.amount_msat or 0),
+        ZERO,
+        request.request_id,
+        request.message,
+        request.timestamp,
+        bolt11=text,
+        expires_at=request.expires_at,
+    )
+    return entry if moved is None else _proven(entry, moved)
+
+
+async def _held(
+    desk: InvoiceDesk, settled: Mapping[PaymentHash, Moved], limit: int
+) -> list[HistoryEntry]:
     """Read the newest hold invoices, which are in no list of Electrum's."""
     table, entries = await desk.table(), list[HistoryEntry]()
     for payment_hash, text in list((await desk.notes.holds()).items())[-limit:]:
         status = await desk.status(payment_hash, table)
         if status is not None:
-            said = bolt11.decode(text)
-            entries.append(
-                HistoryEntry(
-                    Direction.INCOMING,
-                    status.state,
-                    said.amount or ZERO,
-                    ZERO,
-                    payment_hash,
-                    said.description or "",
-                    said.created_at,
-                )
-            )
+            entry, moved = _hold(text, status.state), settled.get(payment_hash)
+            entries.append(entry if moved is None else _proven(entry, moved))
     return entries
 
 
-def _asked(
-    requests: Iterable[Request], settled: dict[PaymentHash, Moved], now: float
-) -> list[HistoryEntry]:
-    return [
-        HistoryEntry(
-            Direction.INCOMING,
-            _state(request, settled, now),
-            Msat(request.amount_msat or 0),
-            ZERO,
-            PaymentHash(request.request_id),
-            request.message,
-            request.timestamp,
-        )
-        for request in requests
-        if request.lightning_invoice is not None
-    ]
+def _hold(text: str, state: InvoiceState) -> HistoryEntry:
+    said = bolt11.decode(text)
+    return HistoryEntry(
+        Direction.INCOMING,
+        state,
+        said.amount or ZERO,
+        ZERO,
+        said.payment_hash,
+        said.description or "",
+        said.created_at,
+        bolt11=text,
+        expires_at=said.expires_at,
+    )
 
 
-def _state(request: Request, settled: dict[PaymentHash, Moved], now: float) -> InvoiceState:
-    if request.request_id in settled:
-        return InvoiceState.SETTLED
-    expired = request.expires_at is not None and request.expires_at < now
-    return InvoiceState.EXPIRED if expired else InvoiceState.OPEN
+def _proven(entry: HistoryEntry, moved: Moved) -> HistoryEntry:
+    """Add what a payment that has moved shows; its time is when its HTLC was added."""
+    state = InvoiceState.SETTLED
+    return evolve(entry, state=state, preimage=moved.preimage, settled_at=moved.timestamp)

@@ -1,14 +1,17 @@
-"""Paying, and finding out what became of a payment.
+"""Paying once, and finding out what became of a payment.
 
-Electrum itself refuses to pay a hash twice. What it does not promise is an answer: `lnpay` lasts as
-long as the payment, goes on when nobody waits any more, and is forgotten by a daemon that restarts.
+`lnpay` lasts as long as the payment, goes on when nobody waits any more, and is forgotten by a daemon
+that restarts. 4.3 refuses a second one for the same hash only while an HTLC is out, so not between
+two attempts of the first: a payment is asked about before it is begun. An attempt that 4.3 ends with
+an exception (some retries do that) stays "in flight" in its list; then its HTLCs alone count.
 """
 
 from collections.abc import Iterable
 from typing import Any, Final
+from weakref import WeakValueDictionary
 
 import trio
-from attrs import frozen
+from attrs import define, field
 
 from pylon.adapters.lightning.electrum.answers import (
     Attempt,
@@ -33,10 +36,12 @@ from pylon.wire import bolt11
 POLL_SECONDS: Final = 0.2
 _NOT_FOUND: Final = "not found"
 _REDEEMED: Final = "REDEEMED"  # a channel of the past: what was in it is decided on the chain
+_AT_IT: Final = ("already initiated", "did not clear")
+_FAILED: Final = "Electrum could not pay it"
 _LEAST_FEE_CAP: Final = 1_000_000  # msat: below this Electrum takes any limit
 
 
-@frozen
+@define
 class PaymentDesk:
     """Outgoing payments of one wallet."""
 
@@ -44,20 +49,30 @@ class PaymentDesk:
     _network: Network
     _obeys_fee_limit: bool
     _knows_in_flight: bool  # it still knows after a restart which payments are on their way
+    _turns: WeakValueDictionary[PaymentHash, trio.Lock] = field(
+        factory=WeakValueDictionary, init=False
+    )
+    _broken: set[PaymentHash] = field(factory=set, init=False)  # ended with an exception
 
     async def pay(self, text: str, *, max_fee: Msat, deadline_seconds: float) -> PaymentResult:
         invoice = bolt11.decode(text)
-        payment_hash = invoice.payment_hash
+        if reason := self._refusal(invoice):
+            await trio.lowlevel.checkpoint()
+            return PaymentFailed(invoice.payment_hash, reason)
+        plain = text.lower().removeprefix("lightning:")
+        turn = self._turns.setdefault(invoice.payment_hash, trio.Lock())
         with trio.move_on_after(deadline_seconds):
-            if reason := self._refusal(invoice):
-                await trio.lowlevel.checkpoint()
-                return PaymentFailed(payment_hash, reason)
-            amount = invoice.amount or ZERO
-            plain = text.lower().removeprefix("lightning:")
-            limit = self._fee_limit(amount, max_fee)
-            why = await self._attempt(plain, amount, limit)
-            return await self._ending(payment_hash, why)
-        return PaymentInFlight(payment_hash)
+            async with turn:
+                return await self._pay(plain, invoice, max_fee)
+        return PaymentInFlight(invoice.payment_hash)
+
+    async def _pay(self, text: str, invoice: Asked, max_fee: Msat) -> PaymentResult:
+        payment_hash, why = invoice.payment_hash, ""
+        known = await self.payment(payment_hash)
+        if known is None or isinstance(known, PaymentFailed):
+            self._broken.discard(payment_hash)
+            why = await self._attempt(text, invoice, max_fee)
+        return await self._ending(payment_hash, why)
 
     async def payment(self, payment_hash: PaymentHash) -> PaymentResult | None:
         try:
@@ -70,17 +85,20 @@ class PaymentDesk:
             case Status.PAID:
                 return await self._settled(payment_hash, invoice)
             case Status.UNPAID | Status.EXPIRED | Status.FAILED:
-                if not self._knows_in_flight and await self._any_in_flight():
-                    return PaymentInFlight(payment_hash)
-                return PaymentFailed(payment_hash, "Electrum could not pay it")
+                over = self._knows_in_flight or not await self._any_in_flight()
             case _:
-                return PaymentInFlight(payment_hash)
+                over = payment_hash in self._broken and not await self._any_in_flight()
+        return PaymentFailed(payment_hash, _FAILED) if over else PaymentInFlight(payment_hash)
 
-    async def _attempt(self, text: str, amount: Msat, limit: dict[str, int]) -> str:
+    async def _attempt(self, text: str, invoice: Asked, max_fee: Msat) -> str:
         """Have Electrum pay; return why it did not, as far as it says."""
+        amount = invoice.amount or ZERO
+        limit = self._fee_limit(amount, max_fee)
         try:
             attempt = await self._rpc.call("lnpay", Attempt, invoice=text, **limit)
         except Refused as exc:
+            if not any(words in str(exc) for words in _AT_IT):
+                self._broken.add(invoice.payment_hash)
             return str(exc)
         if attempt.success:
             return ""
@@ -100,7 +118,7 @@ class PaymentDesk:
                 case PaymentInFlight():
                     await trio.sleep(POLL_SECONDS)
                 case _:
-                    return PaymentFailed(payment_hash, why or "Electrum could not pay it")
+                    return PaymentFailed(payment_hash, why or _FAILED)
 
     async def _settled(self, payment_hash: PaymentHash, invoice: Invoice) -> PaymentResult:
         moved = find(await self._rpc.call("lightning_history", list[Moved]), payment_hash)
