@@ -2,7 +2,9 @@
 
     pool.heard ─► order_intake ─┐                  hints ┌─► treasurer ─┐
     caller ─────────────────────┼─► order_desk ──────────┼─► payer ─────┤
-                     deadlines ─┘      ▲   │             └─► publisher ─┼─► pool.commands
+                     deadlines ─┘      ▲   │             ├─► publisher ─┼─► pool.commands
+                                       │   │             ├─► opener ────┤
+                                       │   │             └─► collector ─┤
                                        │   └─► progress (telemetry)     │
                                        └────────────── mail ────────────┘
 
@@ -43,7 +45,9 @@ from pylon.ports.channels import Hint
 from pylon.ports.clock import Clock
 from pylon.ports.keys import Signer
 from pylon.ports.wallet import Wallet
+from pylon.services.collector import Collector
 from pylon.services.deadlines import Deadlines, Some
+from pylon.services.opener import Opener
 from pylon.services.order_desk import OrderDesk
 from pylon.services.order_intake import OrderIntake
 from pylon.services.payer import Payer
@@ -158,7 +162,7 @@ async def open_buyer(
     """
     mail_in, mail_out = trio.open_memory_channel[OrderMail](MAIL_SIZE)
     progress_in, progress_out = trio.open_memory_channel[Progress](PROGRESS_SIZE)
-    desks = (outbox.TREASURER, outbox.PAYER, outbox.PUBLISHER)
+    desks = (outbox.TREASURER, outbox.PAYER, outbox.OPENER, outbox.COLLECTOR, outbox.PUBLISHER)
     hints = {desk: Hint() for desk in desks}
     p, orders = parts, parts.store.orders
     limits = {NODE: caps_of(parts.config)}
@@ -186,7 +190,7 @@ async def open_buyer(
             p.clock,
             changed,
             mail_in.clone(),
-            lambda id_: AboutOrder(id_, TimePassed({})),
+            lambda id_: AboutOrder(id_, TimePassed()),
             Some(buyer.timed, lambda record: due(record.facts, record.state)),
         )
         await actors.start("deadlines", deadlines.run, owns=(deadlines.mail,))
@@ -203,6 +207,10 @@ async def open_buyer(
         await actors.start("treasurer", treasurer.run, owns=(treasurer.mail,))
         payer = Payer(orders, mine, p.wallet, p.store.budget, hints[outbox.PAYER], mail_in.clone())
         await actors.start("payer", payer.run, owns=(payer.mail,))
+        opener = Opener(orders, mine, p.signer, hints[outbox.OPENER], mail_in.clone())
+        await actors.start("opener", opener.run, owns=(opener.mail,))
+        collector = Collector(orders, mine, p.wallet, hints[outbox.COLLECTOR], mail_in.clone())
+        await actors.start("collector", collector.run, owns=(collector.mail,))
         publisher: Publisher[OrderMail] = Publisher(
             orders,
             len(p.pool.health()),

@@ -12,14 +12,12 @@ from pylon.app.buyer import Buyer, BuyerParts, open_buyer
 from pylon.app.node import Opened, open_relays
 from pylon.app.store import Store, open_store
 from pylon.app.wallet import open_wallet
-from pylon.core import chat
-from pylon.core.admission import CHAT_KIND
+from pylon.core.answers import read_text
 from pylon.core.order_machine import is_final
 from pylon.core.order_mail import OrderChanged
 from pylon.core.ordering import Wish, draft_request, make_order
-from pylon.core.outbox import PUBLISHER, TREASURER
+from pylon.core.outbox import COLLECTOR, PUBLISHER, TREASURER
 from pylon.errors import Misconfigured
-from pylon.model.event import Event
 from pylon.model.ids import EventId, JobId
 from pylon.model.job import Encryption
 from pylon.model.order import Done, Order, OrderState
@@ -138,19 +136,15 @@ async def answer_text(
     """Return the text of an order's answer; None while there is none. Raises `PeerFault`."""
     if not isinstance(record.state, Done):
         return None
-    result = record.state.answer.result
+    state = record.state
+    result = state.answer.result
     event = next((e for e in await store.orders.evidence(record.id) if e.id == result), None)
-    return None if event is None else read_text(event, signer)
-
-
-def read_text(event: Event, signer: Signer) -> str:
-    """Read the answer out of a result event, decrypting it where it is hidden."""
+    if event is None:
+        return None
     hidden = None
     if jobs.encryption_of(event) is not Encryption.NONE:
         hidden = signer.decrypt(event.content, event.pubkey)
-    content = jobs.read_result(event, hidden).content
-    is_chat = event.kind == jobs.result_kind(CHAT_KIND)
-    return chat.read_answer(content).text if is_chat else content
+    return read_text(event, hidden, state.preimage)
 
 
 async def wait_for_other(desk: Desk, job: JobId) -> OrderState:
@@ -170,7 +164,12 @@ async def wait_for_other(desk: Desk, job: JobId) -> OrderState:
 
 async def wind_up(desk: Desk, job: JobId) -> None:
     """See an order's last acts done, so that nothing stays reserved and providers know its end."""
-    for outbox_of, seconds in ((TREASURER, LATE_SECONDS), (PUBLISHER, LAST_WORD_SECONDS)):
+    patience = (
+        (TREASURER, LATE_SECONDS),
+        (COLLECTOR, LATE_SECONDS),
+        (PUBLISHER, LAST_WORD_SECONDS),
+    )
+    for outbox_of, seconds in patience:
         with trio.move_on_after(seconds):
             while await desk.store.orders.outbox(outbox_of, subject=job):
                 await desk.clock.sleep_until(desk.now() + LOOK_SECONDS)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pylon.app.node import Opened
     from pylon.core.ordering import Wish
     from pylon.model.ids import PublicKey
+    from pylon.model.money import PayMode
 
 MAX_PROMPT_BYTES = 1_000_000
 
@@ -39,6 +40,7 @@ def submit(
     auto_pay: Annotated[bool, Parameter(name=("--auto-pay", "--yes"))] = False,
     max_sats: Annotated[int | None, _NotNegative] = None,
     timeout: Annotated[int | None, _Positive] = None,
+    pay: str | None = None,
     encrypt: bool = False,
     idempotency_key: str | None = None,
     json: AsJson = False,
@@ -81,6 +83,10 @@ def submit(
         The most to pay, fees apart (default: the bid, or buyer.max_sats_per_job).
     timeout
         Seconds until the job is given up (default: buyer.timeout_seconds).
+    pay
+        How to pay, the best way first: hold+locked, locked, hold, prepay, or several with commas
+        (default: buyer.modes). Held money moves only when the answer is out; a locked answer is
+        here before it is paid for.
     encrypt
         Hide the question and the answer from everybody but the provider.
     idempotency_key
@@ -105,6 +111,7 @@ def submit(
         provider=_read_provider(provider),
         bid=None if bid is None else from_sats(bid),
         max_price=None if max_sats is None else from_sats(max_sats),
+        modes=_read_modes(pay),
         timeout_seconds=timeout,
         auto_pay=auto_pay,
         encrypted=encrypt,
@@ -173,6 +180,19 @@ def _read_provider(text: str | None) -> "PublicKey | None":
         return entities.public_key(text)
     except Malformed as exc:  # not repeated: a secret key may have slipped in
         raise Misconfigured(f"--provider: {exc}") from exc
+
+
+def _read_modes(text: str | None) -> "tuple[PayMode, ...]":
+    from pylon.model.money import PayMode
+
+    if text is None:
+        return ()
+    known = [mode.value for mode in PayMode if mode is not PayMode.FREE]
+    words = [word.strip() for word in text.split(",")]
+    for word in words:
+        if word not in known:
+            raise Misconfigured(f"--pay: {word!r} is none of {', '.join(known)}")
+    return tuple(map(PayMode, words))
 
 
 def _read_relays(urls: tuple[str, ...]) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from pylon.config.keys import address, between, each, guarded_address, key, one_
 NETWORKS = ("regtest", "signet", "testnet", "mainnet")
 WALLETS = ("ledger", "nwc", "electrum", "lnd", "spark")
 BACKENDS = ("llamacpp", "ollama", "apple_fm", "openai", "embedded")
-MODES = ("free", "prepay")
+MODES = ("free", "prepay", "hold", "locked", "hold+locked")
 
 LOCAL_RELAY_PORT = 7777
 PUBLIC_RELAYS = ("wss://relay.damus.io", "wss://nos.lol", "wss://nexus.openagents.com")
@@ -111,10 +111,17 @@ class ProviderConfig:
     )
     require_payment: bool = key(True, "Ask for payment; false gives the work away.")
     modes: tuple[str, ...] = key(
-        ("prepay",), "Payment modes offered, the preferred one first.", each(one_of(*MODES))
+        ("hold+locked", "locked", "hold", "prepay"),
+        "Payment modes offered, as far as the wallet can; the preferred one first.",
+        each(one_of(*MODES)),
     )
     max_queue: int = key(64, "Jobs that may wait for a free backend.", _MANY)
     max_open_jobs_per_buyer: int = key(16, "Unfinished jobs one buyer may have.", _MANY)
+    max_unpaid_per_buyer: int = key(
+        4, "Jobs one buyer may have that are paid after the work, or were not, for a day.", _MANY
+    )
+    max_holds: int = key(100, "Payments that may be held at once, offered ones included.", _MANY)
+    max_holds_per_buyer: int = key(16, "Those of them that may be one buyer's.", _MANY)
     max_input_bytes: int = key(65_536, "Largest input of a job, in bytes.", between(1, 16_777_216))
     offer_expiry_seconds: int = key(600, "How long an offer and its invoice hold.", _SECONDS)
     accept_broadcast: bool = key(True, "Make offers for jobs addressed to nobody in particular.")
@@ -141,6 +148,11 @@ class PricingConfig:
 class BuyerConfig:
     """How this node buys."""
 
+    modes: tuple[str, ...] = key(
+        ("hold+locked", "locked", "hold", "prepay"),
+        "Payment modes accepted, the preferred one first; a job given away is always taken.",
+        each(one_of(*MODES[1:])),
+    )
     max_sats_per_job: int = key(100, "Most to pay for a job when none is given.", _SATS)
     fee_percent: int = key(1, "Most to pay in routing fees, in percent.", between(0, 100))
     fee_floor_sats: int = key(5, "Routing fees up to this are always accepted.", _SATS)

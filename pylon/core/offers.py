@@ -1,29 +1,38 @@
 """What a buyer believes of what providers send: every check between an event and a payment."""
 
+import binascii
+from hashlib import sha256
 from typing import TypeAlias
 
 from attrs import frozen
 
 from pylon.model.invoice import Invoice
-from pylon.model.job import FeedbackStatus
+from pylon.model.job import Encryption, FeedbackStatus
 from pylon.model.money import Msat, PayMode, show_sats
 from pylon.model.order import Answer, Offer, Order
-from pylon.model.reply import Feedback, Result
+from pylon.model.reply import Feedback, Locked, Result
 from pylon.wire.jobs import result_kind
+from pylon.wire.locked import NONCE_BYTES
 
 MAX_EXPIRY_SECONDS = 7 * 86_400  # an offer open for longer is a mistake or a trap
 MAX_FUTURE_SECONDS = 900  # how far a provider's clock may be ahead
 MAX_FINAL_CLTV = 2_016  # blocks, two weeks: for so long a payment could be held
 
-_PAYABLE = (None, PayMode.PREPAY, PayMode.HOLD)  # an ordinary payment does for both
+_BEFORE_WORK = (PayMode.PREPAY, PayMode.HOLD, PayMode.HOLD_LOCKED)  # what feedback may ask for
+_LEAST_LOCKED = NONCE_BYTES + 16  # bytes of a locked text that is empty: nonce and tag
+_EMPTY = sha256(b"").hexdigest()
 _DESCRIPTION = "pylon:"  # followed by a job's id, in the invoices of providers like us
 
 
 @frozen
 class Unacceptable:
-    """Not to be paid, or not an answer; `reason` is for the buyer."""
+    """Not to be paid, or not an answer; `reason` is for the buyer.
+
+    A `contradiction` is one that the provider has signed: its event is worth keeping.
+    """
 
     reason: str
+    contradiction: bool = False
 
 
 def read_offer(
@@ -34,27 +43,29 @@ def read_offer(
     `margin` is how many seconds an invoice must still be good for. That the payment hash was never
     paid before is for the budget to say.
     """
-    amount = feedback.amount
-    if invoice is None or feedback.bolt11 is None or amount is None:
-        return Unacceptable("it names no amount, or has no invoice")
-    reason = (
-        _not_for_us(order, feedback)
-        or _wrong_amount(order, amount, invoice)
-        or _wrong_invoice(order, invoice)
-        or _wrong_time(invoice, now, margin)
-    )
-    if reason:
-        return Unacceptable(reason)
-    return Offer(
-        provider=feedback.provider,
-        feedback=feedback.id,
-        amount=amount,
-        bolt11=feedback.bolt11,
-        payment_hash=invoice.payment_hash,
-        node_key=invoice.payee,
-        expires_at=invoice.expires_at,
-        mode=feedback.mode or PayMode.PREPAY,
-    )
+    mode = feedback.mode or PayMode.PREPAY  # strangers do not say
+    if feedback.status != FeedbackStatus.PAYMENT_REQUIRED:
+        return Unacceptable("it suggests a payment and requires none")
+    if mode not in _BEFORE_WORK:
+        return Unacceptable(f"it wants to be paid before the work, and in the mode {mode}")
+    return _offer(order, feedback, mode, invoice, now=now, margin=margin)
+
+
+def read_locked_offer(
+    order: Order, result: Result, invoice: Invoice | None, *, now: int, margin: int
+) -> Offer | Unacceptable:
+    """Make an offer of a verified result that the payment of its invoice will open.
+
+    Its tags must fit the invoice before anything is paid, as only they can be checked by then.
+    """
+    answer = read_answer(order, result)
+    if isinstance(answer, Unacceptable):
+        return answer
+    if answer.locked is None or result.mode is not PayMode.LOCKED:
+        return Unacceptable("it is locked, and does not say that its invoice is the key")
+    if invoice is not None and invoice.payment_hash != answer.locked.payment_hash:
+        return Unacceptable("its invoice does not pay for the key it is locked with", True)
+    return _offer(order, result, result.mode, invoice, now=now, margin=margin, answer=answer)
 
 
 def read_answer(order: Order, result: Result) -> Answer | Unacceptable:
@@ -62,9 +73,22 @@ def read_answer(order: Order, result: Result) -> Answer | Unacceptable:
     reason = foreign(order, result)
     if reason is None and result.kind != result_kind(order.request.kind):
         reason = f"kind {result.kind} does not answer kind {order.request.kind}"
-    if reason is None and not result.content.strip():
-        reason = "the answer is empty"
-    return Unacceptable(reason) if reason else Answer(result.id, result.provider)
+    if reason is not None:
+        return Unacceptable(reason)
+    if result.locked is not None:
+        wrong = _wrong_lock(result, result.locked)
+        if wrong:
+            return Unacceptable(wrong, True)
+    elif not result.content.strip():
+        return Unacceptable("the answer is empty")
+    return Answer(result.id, result.provider, result.locked)
+
+
+def does_not_open(answer: Answer, offer: Offer) -> Unacceptable | None:
+    """Say why what is paid for an offer would not open the answer of the same provider."""
+    if answer.locked is None or answer.locked.payment_hash == offer.payment_hash:
+        return None
+    return Unacceptable("the answer is locked with another key than the one that was sold", True)
 
 
 Reply: TypeAlias = Feedback | Result
@@ -81,22 +105,69 @@ def foreign(order: Order, reply: Reply) -> str | None:
     return None
 
 
-def _not_for_us(order: Order, feedback: Feedback) -> str | None:
-    if feedback.status != FeedbackStatus.PAYMENT_REQUIRED:
-        return "it suggests a payment and requires none"
-    if feedback.mode not in _PAYABLE:
-        return f"it wants to be paid in the mode {feedback.mode}, which we do not know"
-    return foreign(order, feedback)
-
-
-def _wrong_amount(order: Order, amount: Msat, invoice: Invoice) -> str | None:
-    if invoice.amount is None:
-        return "the invoice leaves the amount open"
+def _offer(
+    order: Order,
+    reply: Reply,
+    mode: PayMode,
+    invoice: Invoice | None,
+    *,
+    now: int,
+    margin: int,
+    answer: Answer | None = None,
+) -> Offer | Unacceptable:
+    """Make an offer of a reply that demands a payment in a mode which fits its kind."""
+    amount = reply.amount
+    if invoice is None or reply.bolt11 is None or amount is None:
+        return Unacceptable("it names no amount, or has no invoice")
+    reason = (
+        foreign(order, reply)
+        or _wrong_mode(order, mode)
+        or _wrong_invoice(order, invoice)
+        or _wrong_time(invoice, now, margin)
+    )
+    if reason:
+        return Unacceptable(reason)
     if invoice.amount != amount:
-        return f"it says {show_sats(amount)} and its invoice {show_sats(invoice.amount)}"
+        return Unacceptable(_other_amount(amount, invoice.amount), True)
     if amount > order.max_price:
-        return f"{show_sats(amount)} is above the limit of {show_sats(order.max_price)}"
+        limit = show_sats(order.max_price)
+        return Unacceptable(f"{show_sats(amount)} is above the limit of {limit}")
+    return Offer(
+        provider=reply.provider,
+        feedback=reply.id,
+        amount=amount,
+        bolt11=reply.bolt11,
+        payment_hash=invoice.payment_hash,
+        node_key=invoice.payee,
+        expires_at=invoice.expires_at,
+        mode=mode,
+        answer=answer,
+    )
+
+
+def _wrong_mode(order: Order, mode: PayMode) -> str | None:
+    if mode in order.accepts:
+        return None
+    return f"it wants to be paid in the mode {mode}, and we pay by {', '.join(order.accepts)}"
+
+
+def _wrong_lock(result: Result, locked: Locked) -> str | None:
+    """Say what is wrong with a locked result that can be seen without the key."""
+    if result.encryption is not Encryption.NIP44:
+        return "it is locked and not encrypted to us: whoever forwards the payment could read it"
+    try:
+        data = binascii.a2b_base64(result.content, strict_mode=True)
+    except (binascii.Error, ValueError):
+        return "it is locked, and no base64"
+    if len(data) <= _LEAST_LOCKED or locked.digest == _EMPTY:
+        return "it is locked, and too short to hold an answer"
     return None
+
+
+def _other_amount(amount: Msat, asked: Msat | None) -> str:
+    if asked is None:
+        return "the invoice leaves the amount open"
+    return f"it says {show_sats(amount)} and its invoice {show_sats(asked)}"
 
 
 def _wrong_invoice(order: Order, invoice: Invoice) -> str | None:

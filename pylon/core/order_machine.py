@@ -15,6 +15,7 @@ that brings its answer along; what is paid for it is the key.
 """
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TypeAlias
 
 from attrs import evolve, frozen
@@ -133,10 +134,14 @@ class PaymentSucceeded:
 
 @frozen
 class PaymentRefused:
-    """The wallet is certain that nothing was paid."""
+    """The wallet is certain that nothing was paid.
+
+    With `never_begun` it has not even tried, and may be asked to again: it pays a hash only once.
+    """
 
     payment_hash: PaymentHash
     reason: str
+    never_begun: bool = False
 
 
 @frozen
@@ -201,9 +206,7 @@ class CancelAsked:
 
 @frozen
 class TimePassed:
-    """It is now this late. `failures` counts what providers owe us from earlier orders."""
-
-    failures: Mapping[PublicKey, int]
+    """It is now this late."""
 
 
 News: TypeAlias = (
@@ -344,21 +347,31 @@ def begin() -> Step:
     return Step(Draft(), (PublishRequest(),))
 
 
-def advance(order: Order, state: OrderState, news: News, now: int) -> Step:
-    """Apply `news`, heard at `now` (unix seconds), to `state`. Total: it never raises."""
+def advance(
+    order: Order,
+    state: OrderState,
+    news: News,
+    now: int,
+    failures: Mapping[PublicKey, int] = MappingProxyType({}),
+) -> Step:
+    """Apply `news`, heard at `now` (unix seconds), to `state`. Total: it never raises.
+
+    `failures` counts, by provider, the earlier orders that were paid and not answered.
+    """
+    view = _View(order, now, failures)
     match state:
         case Draft() | Published():
-            return _open(order, state, news, now)
+            return _open(view, state, news)
         case Chosen():
-            return _chosen(order, state, news, now)
+            return _chosen(view, state, news)
         case Reserving():
-            return _reserving(order, state, news, now)
+            return _reserving(view, state, news)
         case Paying() | Unknown():
-            return _paying(order, state, news, now)
+            return _paying(view, state, news)
         case Paid() | Disputed():
-            return _paid(order, state, news, now)
+            return _paid(view, state, news)
         case Reclaiming():
-            return _reclaiming(state, news, now)
+            return _reclaiming(view, state, news)
         case _:
             return Step(state)
 
@@ -370,7 +383,7 @@ def due(order: Order, state: OrderState) -> int | None:
             return min(ends, order.deadline)
         case Draft() | Published() | Chosen() | Paid(answer=None):
             return order.deadline
-        case Unknown(since=since):
+        case Unknown(since=since, asking=False):
             return since + LOOKUP_SECONDS
         case Reclaiming(asked_at=int(asked_at)):
             return asked_at + REFUND_LOOKUP_SECONDS
@@ -383,76 +396,104 @@ def is_final(state: OrderState) -> bool:
     return not isinstance(state, Draft | Published | Chosen | Reserving | Paying | Unknown | Paid)
 
 
+def is_owed(state: OrderState) -> bool:
+    """Say whether a provider has promised money back that has not come."""
+    return isinstance(state, Reclaiming) or (isinstance(state, Disputed) and state.refund > 0)
+
+
 def best(offers: tuple[Offer, ...], failures: Mapping[PublicKey, int]) -> Offer:
     """Pick by price times (1 + own failure history); ties go to the offer heard first."""
     return min(offers, key=lambda offer: offer.amount * (1 + failures.get(offer.provider, 0)))
 
 
-def _open(order: Order, state: Draft | Published, news: News, now: int) -> Step:
+@frozen
+class _View:
+    """What a step is decided by, beside state and news."""
+
+    order: Order
+    now: int
+    failures: Mapping[PublicKey, int]
+
+    @property
+    def too_late(self) -> bool:
+        return self.now >= self.order.deadline
+
+    def accepts(self, offer: Offer) -> bool:
+        """Repeat the checks that time and arithmetic decide, whoever read the offer."""
+        return (
+            self.order.provider in (None, offer.provider)
+            and offer.mode in self.order.accepts
+            and 0 < offer.amount <= self.order.max_price
+            and self.now + EXPIRY_MARGIN_SECONDS <= offer.expires_at
+            and not self.too_late
+        )
+
+    def choose(self, offers: tuple[Offer, ...]) -> Step | None:
+        """Go for the best of those that still stand; None where none does."""
+        live = tuple(filter(self.accepts, offers))
+        if not live:
+            return None
+        offer = best(live, self.failures)
+        return self.pick(offer, tuple(other for other in live if other != offer))
+
+    def pick(self, offer: Offer, others: tuple[Offer, ...] = ()) -> Step:
+        if not self.order.auto_pay:
+            return Step(Chosen(offer, others))
+        return self.reserve(offer, others)
+
+    def reserve(self, offer: Offer, others: tuple[Offer, ...]) -> Step:
+        reserve = Reserve(offer.payment_hash, offer.amount, self.order.max_fee)
+        return Step(Reserving(offer, others), (reserve,))
+
+    def next_offer(self, others: tuple[Offer, ...], reason: str, cause: Cause) -> Step:
+        """Turn to the next best offer; only ever after the last one is certainly unpaid."""
+        return self.choose(others) or Step(NotServed(reason, cause), (PublishCancel(),))
+
+
+def _open(view: _View, state: Draft | Published, news: News) -> Step:
     match news:
         case RequestPublished() if isinstance(state, Draft):
             return Step(Published())
         case RequestRefused(reason) if isinstance(state, Draft):
             return Step(NotServed(f"no relay takes the request: {reason}", Cause.RELAYS))
-        case OfferHeard(offer) if _is_acceptable(order, offer, now):
-            return _collect(order, state, offer, now)
+        case OfferHeard(offer) if view.accepts(offer):
+            return _collect(view, state, offer)
         case ErrorHeard(provider, reason):
-            return _lose_provider(order, state, provider, reason)
-        case ResultHeard(answer) if order.provider in (None, answer.provider) and _given(answer):
+            return _lose_provider(view.order, state, provider, reason)
+        case ResultHeard(answer) if (
+            view.order.provider in (None, answer.provider) and answer.locked is None
+        ):
             return Step(Done(answer))
         case CancelAsked():
             return Step(Withdrawn(), (PublishCancel(),))
-        case TimePassed(failures):
-            return _open_at(order, state, failures, now)
+        case TimePassed():
+            return _open_at(view, state)
         case _:
             return Step(state)
 
 
-def _open_at(
-    order: Order, state: Draft | Published, failures: Mapping[PublicKey, int], now: int
-) -> Step:
+def _open_at(view: _View, state: Draft | Published) -> Step:
     match state:
-        case Draft() if now >= order.deadline:
+        case Draft() if view.too_late:
             return Step(NotServed("no relay took the request in time", Cause.RELAYS))
-        case Published() if now >= order.deadline:
+        case Published() if view.too_late:
             return Step(NotServed("no provider answered in time", Cause.TIME), (PublishCancel(),))
-        case Published(offers=offers, window_ends=int(ends)) if now >= ends:
-            return _choose(order, offers, failures, now)
+        case Published(offers=offers, window_ends=int(ends)) if view.now >= ends:
+            return view.choose(offers) or Step(Published())
         case _:
             return Step(state)
 
 
-def _is_acceptable(order: Order, offer: Offer, now: int) -> bool:
-    """Repeat the checks that time and arithmetic decide, whoever read the offer."""
-    return (
-        order.provider in (None, offer.provider)
-        and offer.mode in order.accepts
-        and 0 < offer.amount <= order.max_price
-        and now + EXPIRY_MARGIN_SECONDS <= offer.expires_at
-        and now < order.deadline
-    )
-
-
-def _given(answer: Answer) -> bool:
-    """Say whether an answer can be read without paying for its key."""
-    return answer.locked is None
-
-
-def _belongs(answer: Answer, offer: Offer) -> bool:
-    """Say whether an answer is the chosen provider's, and opens with what is paid for the offer."""
-    opens = answer.locked is None or answer.locked.payment_hash == offer.payment_hash
-    return answer.provider == offer.provider and opens
-
-
-def _collect(order: Order, state: Draft | Published, offer: Offer, now: int) -> Step:
+def _collect(view: _View, state: Draft | Published, offer: Offer) -> Step:
     """Keep a provider's first offer; a targeted order needs no window.
 
     A payment hash offered before is somebody else's invoice, copied.
     """
-    if order.provider is not None:
-        return _pick(order, offer, ())
+    if view.order.provider is not None:
+        return view.pick(offer)
+    window_ends = view.now + view.order.offer_seconds
     if isinstance(state, Draft):
-        return Step(Published((offer,), now + order.offer_seconds))
+        return Step(Published((offer,), window_ends))
     offers = state.offers
     taken = any(
         offer.provider == known.provider or offer.payment_hash == known.payment_hash
@@ -460,7 +501,7 @@ def _collect(order: Order, state: Draft | Published, offer: Offer, now: int) -> 
     )
     if taken or len(offers) >= MAX_OFFERS:
         return Step(state)
-    return Step(Published((*offers, offer), state.window_ends or now + order.offer_seconds))
+    return Step(Published((*offers, offer), state.window_ends or window_ends))
 
 
 def _lose_provider(
@@ -474,44 +515,23 @@ def _lose_provider(
     return Step(state)
 
 
-def _choose(
-    order: Order, offers: tuple[Offer, ...], failures: Mapping[PublicKey, int], now: int
-) -> Step:
-    live = tuple(offer for offer in offers if _is_acceptable(order, offer, now))
-    if not live:
-        return Step(Published())
-    offer = best(live, failures)
-    return _pick(order, offer, tuple(other for other in live if other != offer))
-
-
-def _pick(order: Order, offer: Offer, others: tuple[Offer, ...]) -> Step:
-    if not order.auto_pay:
-        return Step(Chosen(offer, others))
-    return _reserve(order, offer, others)
-
-
-def _reserve(order: Order, offer: Offer, others: tuple[Offer, ...]) -> Step:
-    reserve = Reserve(offer.payment_hash, offer.amount, order.max_fee)
-    return Step(Reserving(offer, others), (reserve,))
-
-
-def _chosen(order: Order, state: Chosen, news: News, now: int) -> Step:
+def _chosen(view: _View, state: Chosen, news: News) -> Step:
     offer = state.offer
     match news:
         case Approved(payment_hash) if payment_hash == offer.payment_hash:
-            if not _is_acceptable(order, offer, now):
+            if not view.accepts(offer):
                 reason = "the offer expired before it was approved"
                 return Step(NotServed(reason, Cause.TIME), (PublishCancel(),))
-            return _reserve(order, offer, state.others)
+            return view.reserve(offer, state.others)
         case Denied(payment_hash) if payment_hash == offer.payment_hash:
             return Step(Declined("not approved", Cause.PERSON), (PublishCancel(),))
         case ErrorHeard(provider, reason) if provider == offer.provider:
-            return _next_offer(order, state.others, reason, Cause.PROVIDER, now)
-        case ResultHeard(answer) if answer.provider == offer.provider and _given(answer):
+            return view.next_offer(state.others, reason, Cause.PROVIDER)
+        case ResultHeard(answer) if _is_gift(answer, offer):
             return Step(Done(answer))
         case CancelAsked():
             return Step(Withdrawn(), (PublishCancel(),))
-        case TimePassed() if now >= order.deadline:
+        case TimePassed() if view.too_late:
             return Step(
                 Declined("nobody approved the offer in time", Cause.PERSON), (PublishCancel(),)
             )
@@ -519,22 +539,21 @@ def _chosen(order: Order, state: Chosen, news: News, now: int) -> Step:
             return Step(state)
 
 
-def _reserving(order: Order, state: Reserving, news: News, now: int) -> Step:
+def _reserving(view: _View, state: Reserving, news: News) -> Step:
     offer = state.offer
     release = Release(offer.payment_hash)
     match news:
         case BudgetReserved(payment_hash) if payment_hash == offer.payment_hash:
-            if not _is_acceptable(order, offer, now):
-                step = _next_offer(order, state.others, "the offer expired", Cause.TIME, now)
+            if not view.accepts(offer):
+                step = view.next_offer(state.others, "the offer expired", Cause.TIME)
                 return evolve(step, acts=(release, *step.acts))
-            pay = Pay(offer.bolt11, payment_hash, order.max_fee)
-            return Step(Paying(offer, state.others), (pay,))
+            return Step(Paying(offer, state.others), (_pay(view, offer),))
         case BudgetExceeded(payment_hash, reason) if payment_hash == offer.payment_hash:
             return Step(Declined(reason, Cause.BUDGET), (PublishCancel(),))
         case ErrorHeard(provider, reason) if provider == offer.provider:
-            step = _next_offer(order, state.others, reason, Cause.PROVIDER, now)
+            step = view.next_offer(state.others, reason, Cause.PROVIDER)
             return evolve(step, acts=(release, *step.acts))
-        case ResultHeard(answer) if answer.provider == offer.provider and _given(answer):
+        case ResultHeard(answer) if _is_gift(answer, offer):
             return Step(Done(answer), (release,))
         case CancelAsked():
             return Step(Withdrawn(), (release, PublishCancel()))
@@ -542,32 +561,63 @@ def _reserving(order: Order, state: Reserving, news: News, now: int) -> Step:
             return Step(state)
 
 
-def _paying(order: Order, state: Paying | Unknown, news: News, now: int) -> Step:
+def _pay(view: _View, offer: Offer) -> Pay:
+    return Pay(offer.bolt11, offer.payment_hash, view.order.max_fee)
+
+
+def _is_gift(answer: Answer, offer: Offer) -> bool:
+    """Say whether a provider has given away what it has made an offer for."""
+    return answer.provider == offer.provider and answer.locked is None
+
+
+def _belongs(answer: Answer, offer: Offer) -> bool:
+    """Say whether an answer is the chosen provider's, and opens with what is paid for the offer."""
+    opens = answer.locked is None or answer.locked.payment_hash == offer.payment_hash
+    return answer.provider == offer.provider and opens
+
+
+def _paying(view: _View, state: Paying | Unknown, news: News) -> Step:
     offer = state.offer
     match news:
         case PaymentSucceeded(payment_hash, preimage, fee) if payment_hash == offer.payment_hash:
             step = _succeeded(state, preimage, fee)
             return evolve(step, acts=(Spend(payment_hash, offer.amount, fee), *step.acts))
-        case PaymentRefused(payment_hash, reason) if payment_hash == offer.payment_hash:
-            step = _not_paid(order, state, reason, now)
-            return evolve(step, acts=(Release(payment_hash), *step.acts))
+        case PaymentRefused(payment_hash) if payment_hash == offer.payment_hash:
+            return _not_paid(view, state, news)
         case PaymentUncertain(payment_hash) if payment_hash == offer.payment_hash:
-            return Step(_unknown(state, now))
+            return Step(_unknown(state, view.now))
         case ResultHeard(answer) if _belongs(answer, offer):
-            return Step(evolve(state, answer=state.answer or answer))
+            return Step(evolve(state, answer=_readable(state.answer, answer)))
         case ErrorHeard(provider, reason, refund) if provider == offer.provider:
             return Step(evolve(state, failure=state.failure or Failure(reason, refund)))
         case CancelAsked() if offer.mode in HELD_FIRST and not state.cancelled:
             return Step(evolve(state, cancelled=True), (PublishCancel(),))
-        case TimePassed() if isinstance(state, Unknown) and now >= state.since + LOOKUP_SECONDS:
-            return Step(evolve(state, since=now), (LookUp(offer.payment_hash),))
+        case TimePassed() if isinstance(state, Unknown) and not state.asking:
+            return _ask_wallet(view, state)
         case _:
             return Step(state)
 
 
+def _readable(known: Answer | None, answer: Answer) -> Answer:
+    """Keep the first answer, but prefer one that needs no key."""
+    if known is None or (known.locked is not None and answer.locked is None):
+        return answer
+    return known
+
+
+def _ask_wallet(view: _View, state: Unknown) -> Step:
+    """Ask what became of a payment; one that is still held at the deadline is asked back."""
+    if view.now < state.since + LOOKUP_SECONDS:
+        return Step(state)
+    asking, ask = evolve(state, since=view.now, asking=True), LookUp(state.offer.payment_hash)
+    held = state.offer.mode in HELD_FIRST and state.answer is None
+    if held and view.too_late and not state.cancelled:
+        failure = state.failure or Failure("no answer in time")
+        return Step(evolve(asking, cancelled=True, failure=failure), (PublishCancel(), ask))
+    return Step(asking, (ask,))
+
+
 def _unknown(state: Paying | Unknown, now: int) -> Unknown:
-    if isinstance(state, Unknown):
-        return evolve(state, since=now)
     return Unknown(
         state.offer,
         now,
@@ -580,37 +630,38 @@ def _unknown(state: Paying | Unknown, now: int) -> Unknown:
 
 def _succeeded(state: Paying | Unknown, preimage: Preimage, fee: Msat) -> Step:
     """Go on from a payment that is made, with what was heard before its word came."""
-    offer, answer = state.offer, state.answer or state.offer.answer
+    paid, sold = Paid(state.offer, preimage, fee), state.offer.answer
+    answer = state.answer if sold is None else _readable(sold, state.answer or sold)
     if answer is not None:
-        return _answered(Paid(offer, preimage, fee), answer)
+        return _answered(paid, answer)
     if state.failure is not None:
-        return _refused(Paid(offer, preimage, fee), state.failure)
-    return Step(Paid(offer, preimage, fee))
+        return _refused(paid, state.failure)
+    return Step(paid)
 
 
-def _not_paid(order: Order, state: Paying | Unknown, reason: str, now: int) -> Step:
+def _not_paid(view: _View, state: Paying | Unknown, refused: PaymentRefused) -> Step:
     """Go on from a payment that is certainly not made, or was held and has come back."""
-    if state.answer is not None and _given(state.answer):
-        return Step(Done(state.answer))
+    offer, answer = state.offer, state.answer
+    given = answer is not None and answer.locked is None
+    called_off = given or state.cancelled or state.failure is not None
+    if refused.never_begun and not called_off and view.accepts(offer):
+        return Step(Paying(offer, state.others, answer), (_pay(view, offer),))
+    step = Step(Done(answer)) if answer and given else _unpaid(view, state, refused.reason)
+    return evolve(step, acts=(Release(offer.payment_hash), *step.acts))
+
+
+def _unpaid(view: _View, state: Paying | Unknown, reason: str) -> Step:
+    """Say what becomes of an order whose payment is not made and whose answer was not given away."""
+    failure = state.failure
     if state.cancelled:
-        return Step(Withdrawn())
-    if state.failure is not None:
-        return _next_offer(order, state.others, state.failure.reason, Cause.PROVIDER, now)
-    return _next_offer(order, state.others, f"payment failed: {reason}", Cause.PAYMENT, now)
+        timed_out = failure is not None and view.too_late
+        return Step(NotServed(failure.reason, Cause.TIME) if failure and timed_out else Withdrawn())
+    if failure is not None:
+        return view.next_offer(state.others, failure.reason, Cause.PROVIDER)
+    return view.next_offer(state.others, f"payment failed: {reason}", Cause.PAYMENT)
 
 
-def _next_offer(
-    order: Order, others: tuple[Offer, ...], reason: str, cause: Cause, now: int
-) -> Step:
-    """Turn to the next best offer; only ever after the last one is certainly unpaid."""
-    live = tuple(offer for offer in others if _is_acceptable(order, offer, now))
-    if not live:
-        return Step(NotServed(reason, cause), (PublishCancel(),))
-    offer = best(live, {})
-    return _pick(order, offer, tuple(other for other in live if other != offer))
-
-
-def _paid(order: Order, state: Paid | Disputed, news: News, now: int) -> Step:
+def _paid(view: _View, state: Paid | Disputed, news: News) -> Step:
     offer, preimage, fee = state.offer, state.preimage, state.fee
     match news:
         case ResultHeard(answer) if _belongs(answer, offer) and state.answer is None:
@@ -623,7 +674,7 @@ def _paid(order: Order, state: Paid | Disputed, news: News, now: int) -> Step:
             return _refused(state, Failure(reason, refund))
         case ReclaimAsked() if isinstance(state, Disputed) and state.refund:
             return _reclaim(state, state.reason, state.refund)
-        case TimePassed() if isinstance(state, Paid) and not state.answer and now >= order.deadline:
+        case TimePassed() if isinstance(state, Paid) and not state.answer and view.too_late:
             return Step(Disputed(offer, preimage, fee, "paid, and not answered in time"))
         case _:
             return Step(state)
@@ -631,7 +682,7 @@ def _paid(order: Order, state: Paid | Disputed, news: News, now: int) -> Step:
 
 def _answered(state: Paid | Disputed, answer: Answer) -> Step:
     """Take an answer that is paid for, and open it if it is locked."""
-    if _given(answer):
+    if answer.locked is None:
         return Step(Done(answer, state.offer, state.preimage, state.fee))
     return Step(evolve(state, answer=answer), (Open(answer.result, state.preimage),))
 
@@ -650,17 +701,17 @@ def _refused(state: Paid | Disputed, failure: Failure) -> Step:
 
 def _reclaim(state: Paid | Disputed | Reclaiming, reason: str, amount: Msat) -> Step:
     """Make the next invoice for what we are owed."""
-    attempt = state.attempt + 1 if isinstance(state, Reclaiming) else 1
+    attempt = 1 if isinstance(state, Paid) else state.attempt + 1
     claim = Reclaiming(state.offer, state.preimage, state.fee, reason, amount, attempt)
     return Step(claim, (MakeRefundInvoice(amount, attempt, REFUND_EXPIRY_SECONDS),))
 
 
-def _reclaiming(state: Reclaiming, news: News, now: int) -> Step:
+def _reclaiming(view: _View, state: Reclaiming, news: News) -> Step:
     ours = state.invoice.payment_hash if state.invoice else None
     match news:
         case RefundInvoiceMade(invoice) if ours is None:
             sent = SendRefundInvoice(state.offer.provider, invoice)
-            return Step(evolve(state, invoice=invoice, asked_at=now), (sent,))
+            return Step(evolve(state, invoice=invoice, asked_at=view.now), (sent,))
         case RefundInvoiceImpossible() if ours is None:
             return Step(_dispute(state))
         case RefundArrived(payment_hash) if payment_hash == ours:
@@ -673,13 +724,18 @@ def _reclaiming(state: Reclaiming, news: News, now: int) -> Step:
             if state.attempt >= MAX_REFUND_INVOICES:
                 return Step(_dispute(state))
             return _reclaim(state, state.reason, state.amount)
-        case TimePassed() if (
-            ours and state.asked_at is not None and now >= (state.asked_at + REFUND_LOOKUP_SECONDS)
-        ):
-            return Step(evolve(state, asked_at=now), (CheckRefund(ours),))
+        case TimePassed() if ours and view.now >= (due(view.order, state) or view.now):
+            return Step(evolve(state, asked_at=view.now), (CheckRefund(ours),))
         case _:
             return Step(state)
 
 
 def _dispute(state: Reclaiming) -> Disputed:
-    return Disputed(state.offer, state.preimage, state.fee, state.reason, state.amount)
+    return Disputed(
+        state.offer,
+        state.preimage,
+        state.fee,
+        state.reason,
+        state.amount,
+        attempt=state.attempt,
+    )

@@ -17,8 +17,6 @@ from pylon.model.money import Msat, Network, PayMode, from_sats
 from pylon.model.order import Order
 from pylon.wire import jobs
 
-ACCEPTED_MODES = (PayMode.PREPAY,)
-
 
 @frozen
 class Wish:
@@ -33,6 +31,7 @@ class Wish:
     provider: PublicKey | None = None
     bid: Msat | None = None
     max_price: Msat | None = None  # None: the configured most
+    modes: tuple[PayMode, ...] = ()  # how to pay, the best first; none: as configured
     timeout_seconds: int | None = None
     auto_pay: bool = False
     encrypted: bool = False
@@ -62,7 +61,7 @@ def draft_request(wish: Wish, config: BuyerConfig, now: int) -> Draft:
         bid=wish.bid,
         providers=() if wish.provider is None else (wish.provider,),
         relays=wish.relays,
-        pay=ACCEPTED_MODES,
+        pay=accepted(wish, config),
         expires_at=now + (wish.timeout_seconds or config.timeout_seconds),
         content=chat.write_chat(asked) if is_chat else "",
     )
@@ -88,7 +87,16 @@ def make_order(
         offer_seconds=ceil(config.offer_window_seconds),
         deadline=now + (wish.timeout_seconds or config.timeout_seconds),
         encrypted=wish.encrypted,
+        accepts=accepted(wish, config),
     )
+
+
+def accepted(wish: Wish, config: BuyerConfig) -> tuple[PayMode, ...]:
+    """Return how an order may be paid, the best first; raise `Misconfigured` where in no way."""
+    modes = wish.modes or tuple(map(PayMode, config.modes))
+    if not modes:
+        raise Misconfigured("buyer.modes names no mode of payment: nothing could be bought")
+    return tuple(dict.fromkeys(modes))
 
 
 def max_fee(price: Msat, config: BuyerConfig) -> Msat:

@@ -114,6 +114,7 @@ class Unknown:
     others: tuple[Offer, ...] = ()
     failure: Failure | None = None
     cancelled: bool = False
+    asking: bool = False  # the wallet has been asked, and has not answered yet
 
 
 @frozen
@@ -173,6 +174,7 @@ class Disputed:
     reason: str
     refund: Msat = ZERO  # what the provider has said that it will give back
     answer: Answer | None = None  # a late one, being opened
+    attempt: int = 0  # invoices that were made to get it back, to no avail
 
 
 @frozen

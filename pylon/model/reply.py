@@ -3,6 +3,7 @@
 from attrs import frozen
 
 from pylon.model.ids import EventId, JobId, PaymentHash, PublicKey
+from pylon.model.job import Encryption
 from pylon.model.money import Msat, PayMode
 
 
@@ -47,4 +48,5 @@ class Result:
     amount: Msat | None = None
     bolt11: str | None = None
     mode: PayMode | None = None
+    encryption: Encryption = Encryption.NONE  # what hid the content from all others
     locked: Locked | None = None  # then `content` is base64 of what the preimage opens

@@ -1,12 +1,14 @@
 """The actor that owns the orders of this process: what was asked, offered, paid and answered."""
 
+from collections import Counter
 from collections.abc import Mapping
 
 import trio
-from attrs import define, field
+from attrs import define, field, frozen
 
-from pylon.core import offers, order_machine, outbox, policy
-from pylon.core.order_machine import Act, PublishCancel, PublishRequest, Step
+from pylon.core import order_machine, outbox, policy
+from pylon.core.hearing import Heard, Hearing, picked
+from pylon.core.order_machine import Act, PublishCancel, PublishRequest, SendRefundInvoice, Step
 from pylon.core.order_mail import (
     AboutOrder,
     EventHeard,
@@ -15,29 +17,34 @@ from pylon.core.order_mail import (
     OfferRefused,
     OrderChanged,
     OrderMail,
-    PartialHeard,
     Progress,
-    StatusHeard,
 )
 from pylon.core.outbox import Post
 from pylon.errors import PeerFault
 from pylon.model.event import Event
 from pylon.model.ids import EventId, JobId, NodeKey, PublicKey
-from pylon.model.job import Encryption, FeedbackStatus
-from pylon.model.order import Answer, Offer, Order, OrderState, offer_of
-from pylon.model.reply import Feedback
+from pylon.model.job import Encryption
+from pylon.model.order import Order, OrderState
 from pylon.ports.channels import Hint, Inbox
 from pylon.ports.clock import Clock
 from pylon.ports.keys import Signer
 from pylon.ports.payees import Payees
 from pylon.ports.records import Record, Records
 from pylon.ports.steps import Steps
-from pylon.wire import bolt11, jobs
-from pylon.wire import event as events
+from pylon.wire import jobs
 
-_TOLD_OTHERWISE = (FeedbackStatus.PAYMENT_REQUIRED, FeedbackStatus.PARTIAL)
+MAX_CONTRADICTIONS = 16  # events that nothing came of and that are kept, for one order
 
 OrderSteps = Steps[Order, OrderState]
+
+
+@frozen
+class _Known:
+    """What providers did before this batch."""
+
+    paid_at: Mapping[PublicKey, NodeKey] = field(factory=dict)
+    cheats: Mapping[str, int] = field(factory=dict)  # answers they sold that did not open
+    failures: Mapping[PublicKey, int] = field(factory=dict)  # paid, and not answered
 
 
 @define
@@ -58,7 +65,8 @@ class OrderDesk:
     changed: Hint
     progress: trio.MemorySendChannel[Progress]
     _told: list[Progress] = field(factory=list, init=False)
-    _paid_at: Mapping[PublicKey, NodeKey] = field(factory=dict, init=False)
+    _known: _Known = field(factory=_Known, init=False)
+    _contradictions: Counter[JobId] = field(factory=Counter, init=False)
     _inbox: Inbox[OrderMail] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -77,8 +85,7 @@ class OrderDesk:
         self._told.clear()  # of a batch that could not be stored
         steps: OrderSteps = Steps(self.records, int(self.clock.now()))
         await steps.fetch([id_ for mail in batch for id_ in self._concerns(mail)])
-        failures = await self._failures(batch)
-        self._paid_at = await self._known_payees(batch)
+        self._known = await self._look_back(batch)
         for mail in batch:
             match mail:
                 case NewOrder(order, key):
@@ -86,8 +93,6 @@ class OrderDesk:
                 case EventHeard(event):
                     self._hear(steps, event)
                 case AboutOrder(order_id, news, done):
-                    if isinstance(news, order_machine.TimePassed):
-                        news = order_machine.TimePassed(failures)
                     self._advance(steps, order_id, news, done=done)
         for desk in await steps.store():
             self.hints[desk].poke()
@@ -105,24 +110,18 @@ class OrderDesk:
                     JobId(EventId(id_)) for id_ in event.tag_values("e") if id_ in self.mine
                 )
 
-    async def _failures(self, batch: list[OrderMail]) -> Mapping[PublicKey, int]:
-        """Count what providers have failed at before, when somebody is about to be chosen."""
-        if not any(
-            isinstance(mail, AboutOrder) and isinstance(mail.news, order_machine.TimePassed)
-            for mail in batch
-        ):
-            return {}
-        disputed = await self.records.count("Disputed")
-        return {PublicKey(peer): count for peer, count in disputed.items()}
-
-    async def _known_payees(self, batch: list[OrderMail]) -> Mapping[PublicKey, NodeKey]:
-        """Return where the providers that may be making an offer were paid before."""
-        heard = {
-            mail.event.pubkey
-            for mail in batch
-            if isinstance(mail, EventHeard) and mail.event.kind == jobs.FEEDBACK_KIND
-        }
-        return await self.payees.known([*heard]) if heard else {}
+    async def _look_back(self, batch: list[OrderMail]) -> _Known:
+        """Recall what providers did before, as far as the batch may ask for it."""
+        authors = {mail.event.pubkey for mail in batch if isinstance(mail, EventHeard)}
+        disputed, owing = [await self.records.count(s) for s in ("Disputed", "Reclaiming")]
+        return _Known(
+            paid_at=await self.payees.known([*authors]) if authors else {},
+            cheats=await self.records.count("Cheated") if authors else {},
+            failures={
+                PublicKey(peer): disputed.get(peer, 0) + owing.get(peer, 0)
+                for peer in disputed.keys() | owing.keys()
+            },
+        )
 
     def _begin(self, steps: OrderSteps, order: Order, key: str | None) -> None:
         if steps.get(order.id) is None:
@@ -137,10 +136,12 @@ class OrderDesk:
         done: tuple[int, ...] = (),
         evidence: tuple[Event, ...] = (),
     ) -> None:
+        """Apply news to an order."""
         record = steps.get(order_id)
         if record is None:
             return
-        step = order_machine.advance(record.facts, record.state, news, int(self.clock.now()))
+        now, failures = int(self.clock.now()), self._known.failures
+        step = order_machine.advance(record.facts, record.state, news, now, failures)
         if step.state != record.state or step.acts or done:
             self._take(steps, record.facts, step, done=done, evidence=evidence)
 
@@ -160,7 +161,7 @@ class OrderDesk:
             step.state,
             [self._entry(order, act) for act in step.acts],
             facts=order if begins else None,
-            peer=_peer(order, step.state),
+            peer=picked(order, step.state) or "",
             final=order_machine.is_final(step.state),
             due=order_machine.due(order, step.state),
             done=done,
@@ -176,6 +177,13 @@ class OrderDesk:
             case PublishCancel():
                 draft = jobs.write_cancel(order.id, order.request.kind, now=int(self.clock.now()))
                 return Post(self.signer.sign(draft))
+            case SendRefundInvoice(provider, invoice):
+                hidden = self.signer.encrypt(jobs.hide_refund(invoice), provider)
+                now, expires_at = int(self.clock.now()), invoice.expires_at
+                draft = jobs.write_refund(
+                    order.id, provider, hidden, now=now, expires_at=expires_at
+                )
+                return Post(self.signer.sign(draft))
             case _:
                 return act
 
@@ -184,70 +192,49 @@ class OrderDesk:
         record = next((r for r in map(steps.get, self._concerns(EventHeard(event))) if r), None)
         if record is None:
             return
-        try:
-            if event.kind == jobs.FEEDBACK_KIND:
-                self._hear_feedback(steps, record, event)
-            else:
-                self._hear_result(steps, record, event)
-        except PeerFault as fault:
-            self._told.append(OfferRefused(record.id, event.pubkey, str(fault)))
+        heard = self._judge(record, event)
+        self._told += heard.told
+        if heard.news is not None:
+            self._advance(steps, record.id, heard.news, evidence=(event,))
+        self._note(steps, record.id, heard, event)
 
-    def _hear_feedback(
-        self, steps: OrderSteps, record: Record[Order, OrderState], event: Event
-    ) -> None:
-        feedback = jobs.read_feedback(event, self._reveal(event))
-        picked = _peer(record.facts, record.state)
-        if offers.foreign(record.facts, feedback):
-            return
-        match feedback.status:
-            case FeedbackStatus.PAYMENT_REQUIRED:
-                self._hear_offer(steps, record.facts, event, feedback)
-            case FeedbackStatus.PARTIAL if picked == event.pubkey:
-                text = events.clean(feedback.content)
-                self._told.append(PartialHeard(record.id, event.pubkey, text, feedback.seq))
-            case FeedbackStatus.ERROR:
-                news = order_machine.ErrorHeard(event.pubkey, events.clean(feedback.text))
-                self._advance(steps, record.id, news, evidence=(event,))
-        if feedback.status not in _TOLD_OTHERWISE and picked in ("", event.pubkey):
-            status, text = events.clean(feedback.status), events.clean(feedback.text)
-            self._told.append(StatusHeard(record.id, event.pubkey, status, text))
-
-    def _hear_offer(
-        self, steps: OrderSteps, order: Order, event: Event, feedback: Feedback
-    ) -> None:
-        found = offers.read_offer(
-            order,
-            feedback,
-            bolt11.decode(feedback.bolt11) if feedback.bolt11 else None,
-            now=int(self.clock.now()),
-            margin=order_machine.EXPIRY_MARGIN_SECONDS,
+    def _judge(self, record: Record[Order, OrderState], event: Event) -> Heard:
+        known, author = self._known, event.pubkey
+        hearing = Hearing(
+            record.facts,
+            record.state,
+            int(self.clock.now()),
+            order_machine.EXPIRY_MARGIN_SECONDS,
+            self.policy,
+            known.paid_at.get(author),
+            author in known.cheats,
         )
-        match found:
-            case Offer():
-                self._judge(steps, order, event, found)
-            case offers.Unacceptable(reason):
-                self._told.append(OfferRefused(order.id, event.pubkey, reason))
+        try:
+            return hearing.hear(event, self._reveal(event))
+        except PeerFault as fault:
+            return Heard(told=(OfferRefused(record.id, author, str(fault)),))
 
-    def _judge(self, steps: OrderSteps, order: Order, event: Event, offer: Offer) -> None:
-        match policy.judge(offer, self.policy, self._paid_at.get(offer.provider)):
-            case policy.Objection(reason):
-                self._told.append(OfferRefused(order.id, offer.provider, reason))
-                return
-            case policy.Caution(reason):
-                self._told.append(OfferDoubted(order.id, offer.provider, reason))
-        self._advance(steps, order.id, order_machine.OfferHeard(offer), evidence=(event,))
-
-    def _hear_result(
-        self, steps: OrderSteps, record: Record[Order, OrderState], event: Event
-    ) -> None:
-        result = jobs.read_result(event, self._reveal(event))
-        answer = offers.read_answer(record.facts, result)
-        match answer:
-            case Answer():
-                news = order_machine.ResultHeard(answer)
-                self._advance(steps, record.id, news, evidence=(event,))
-            case offers.Unacceptable(reason):
-                self._told.append(OfferRefused(record.id, event.pubkey, reason))
+    def _note(self, steps: OrderSteps, order_id: JobId, heard: Heard, event: Event) -> None:
+        """Remember what was refused or doubted and why, and what a provider contradicts itself in."""
+        record = steps.get(order_id)
+        notes = tuple(
+            f"{item.provider[:8]}: {item.reason}"
+            for item in heard.told
+            if isinstance(item, OfferRefused | OfferDoubted)
+        )
+        if record is None or not notes:
+            return
+        keeps = heard.evidence and self._contradictions[order_id] < MAX_CONTRADICTIONS
+        self._contradictions[order_id] += keeps
+        order, state = record.facts, record.state
+        steps.take(
+            order_id,
+            state,
+            final=order_machine.is_final(state),
+            due=order_machine.due(order, state),
+            evidence=(event,) if keeps else (),
+            notes=notes,
+        )
 
     def _reveal(self, event: Event) -> str | None:
         if jobs.encryption_of(event) is Encryption.NONE:
@@ -261,9 +248,3 @@ class OrderDesk:
                 self.progress.send_nowait(item)
             except (trio.WouldBlock, trio.BrokenResourceError):
                 break
-
-
-def _peer(order: Order, state: OrderState) -> str:
-    """Name the provider, as soon as there is one."""
-    offer = offer_of(state)
-    return order.provider or "" if offer is None else offer.provider

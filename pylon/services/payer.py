@@ -62,7 +62,7 @@ class Payer:
                 if veto is None:
                     news = await self._pay(bolt11, payment_hash, max_fee)
                 else:
-                    news = await self._look_up(payment_hash, never_began=veto)
+                    news = await self._look_up(payment_hash, veto=veto)
             case LookUp(payment_hash):
                 news = await self._look_up(payment_hash)
             case _:
@@ -81,20 +81,17 @@ class Payer:
             return PaymentRefused(payment_hash, str(exc))
         return _read(result, payment_hash)
 
-    async def _look_up(
-        self,
-        payment_hash: PaymentHash,
-        *,
-        never_began: str = "the wallet never began the payment",
-    ) -> News:
+    async def _look_up(self, payment_hash: PaymentHash, *, veto: str | None = None) -> News:
         try:
             with answers_within():
                 result = await self.wallet.payment(payment_hash)
         except WalletUnavailable:
             return PaymentUncertain(payment_hash)
-        if result is None:
-            return PaymentRefused(payment_hash, never_began)
-        return _read(result, payment_hash)
+        if result is not None:
+            return _read(result, payment_hash)
+        if veto is not None:
+            return PaymentRefused(payment_hash, veto)
+        return PaymentRefused(payment_hash, "the wallet never began the payment", never_begun=True)
 
 
 def _read(result: PaymentResult, payment_hash: PaymentHash) -> News:

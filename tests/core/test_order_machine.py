@@ -197,7 +197,7 @@ class OrderLife(RuleBasedStateMachine):
 
     def time_passes_to(self, now: int, failures: dict[PublicKey, int] | None = None) -> None:
         self.now = now
-        self.tell(TimePassed(failures or {}))
+        self.tell(TimePassed())
 
     @precondition(lambda self: not is_final(self.state))
     @rule(offer=st.sampled_from([A, B, C]))
@@ -390,8 +390,8 @@ def test_a_broadcast_waits_for_more_offers_and_takes_the_best() -> None:
     order = an_order()
     step = live(order, OfferHeard(B), OfferHeard(A))
     assert step.state == Published((B, A), window_ends=START + 2)
-    assert live(order, TimePassed({}), state=step.state, now=START + 1) == Step(step.state)
-    step = live(order, TimePassed({}), state=step.state, now=START + 2)
+    assert live(order, TimePassed(), state=step.state, now=START + 1) == Step(step.state)
+    step = live(order, TimePassed(), state=step.state, now=START + 2)
     assert step.state == Reserving(A, (B,))
 
 
@@ -399,7 +399,8 @@ def test_a_provider_that_failed_before_must_be_cheaper_by_as_much() -> None:
     assert best((A, B), {}) == A
     assert best((A, B), {ANN: 1}) == A, "at the same price the first heard wins"
     assert best((A, B), {ANN: 2}) == B
-    chosen = live(an_order(), TimePassed({ANN: 2}), state=Published((A, B), START)).state
+    offers = Published((A, B), START)
+    chosen = advance(an_order(), offers, TimePassed(), START, {ANN: 2}).state
     assert chosen == Reserving(B, (A,))
 
 
@@ -434,7 +435,7 @@ def test_a_flood_of_offers_is_cut_off() -> None:
 
 def test_a_person_agrees_to_one_offer_and_not_to_the_next() -> None:
     order = an_order(auto_pay=False)
-    chosen = live(order, TimePassed({}), state=Published((A, B), START)).state
+    chosen = live(order, TimePassed(), state=Published((A, B), START)).state
     assert chosen == Chosen(A, (B,))
     step = live(order, ErrorHeard(ANN, "gone"), Approved(A.payment_hash), state=chosen)
     assert step == Step(Chosen(B)), "the yes was for another provider and price"
@@ -476,8 +477,8 @@ def test_a_no_ends_the_order() -> None:
 
 def test_an_offer_nobody_approves_is_declined_at_the_deadline() -> None:
     order = an_order(auto_pay=False)
-    assert live(order, TimePassed({}), state=Chosen(A), now=DEADLINE - 1) == Step(Chosen(A))
-    state = live(order, TimePassed({}), state=Chosen(A), now=DEADLINE).state
+    assert live(order, TimePassed(), state=Chosen(A), now=DEADLINE - 1) == Step(Chosen(A))
+    state = live(order, TimePassed(), state=Chosen(A), now=DEADLINE).state
     assert state == Declined("nobody approved the offer in time", Cause.PERSON)
 
 
@@ -514,9 +515,12 @@ def test_a_payment_call_that_times_out_is_looked_up_and_settles_later() -> None:
     assert state == Unknown(A, since=START, others=(B,))
     soon = START + LOOKUP_SECONDS
     assert due(order, state) == soon
-    assert live(order, TimePassed({}), state=state, now=soon - 1) == Step(state)
-    step = live(order, TimePassed({}), state=state, now=soon)
-    assert step == Step(Unknown(A, since=soon, others=(B,)), (LookUp(A.payment_hash),))
+    assert live(order, TimePassed(), state=state, now=soon - 1) == Step(state)
+    step = live(order, TimePassed(), state=state, now=soon)
+    asking = Unknown(A, since=soon, others=(B,), asking=True)
+    assert step == Step(asking, (LookUp(A.payment_hash),))
+    assert due(order, asking) is None
+    assert live(order, TimePassed(), state=asking, now=soon + 99) == Step(asking), "asked twice"
     step = live(order, PaymentSucceeded(A.payment_hash, PREIMAGE, Msat(0)), state=step.state)
     assert isinstance(step.state, Paid)
 
@@ -539,7 +543,7 @@ def test_a_fresh_invoice_while_the_old_hash_is_in_flight_is_not_paid() -> None:
 
 def test_an_unknown_payment_outlives_every_deadline() -> None:
     state = Unknown(A, since=START)
-    late = live(an_order(), TimePassed({}), CancelAsked(), state=state, now=DEADLINE * 2).state
+    late = live(an_order(), TimePassed(), CancelAsked(), state=state, now=DEADLINE * 2).state
     assert isinstance(late, Unknown)
 
 
@@ -597,14 +601,14 @@ def test_a_provider_that_refuses_withdraws_its_offer() -> None:
 
 def test_offers_that_expired_in_the_window_are_forgotten() -> None:
     soon = an_offer(ANN, expires=EXPIRY_MARGIN_SECONDS)
-    state = live(an_order(), TimePassed({}), state=Published((soon,), START), now=START + 1).state
+    state = live(an_order(), TimePassed(), state=Published((soon,), START), now=START + 1).state
     assert state == Published()
 
 
 def test_paid_and_not_answered_by_the_deadline_is_disputed_until_the_answer_comes() -> None:
     order, paid = an_order(), Paid(A, PREIMAGE, Msat(0))
-    assert live(order, TimePassed({}), state=paid, now=DEADLINE - 1) == Step(paid)
-    state = live(order, TimePassed({}), state=paid, now=DEADLINE).state
+    assert live(order, TimePassed(), state=paid, now=DEADLINE - 1) == Step(paid)
+    state = live(order, TimePassed(), state=paid, now=DEADLINE).state
     assert state == Disputed(A, PREIMAGE, Msat(0), "paid, and not answered in time")
     late = live(order, ResultHeard(answer_of(ANN)), state=state, now=DEADLINE + 9)
     assert late.state == Done(answer_of(ANN), A, PREIMAGE, Msat(0))
@@ -617,9 +621,9 @@ def test_paid_and_then_refused_is_disputed_at_once() -> None:
 
 
 def test_an_order_found_after_its_deadline_pays_for_nothing() -> None:
-    step = live(an_order(), TimePassed({}), state=Published((A,), START), now=DEADLINE)
+    step = live(an_order(), TimePassed(), state=Published((A,), START), now=DEADLINE)
     assert step == Step(NotServed("no provider answered in time", Cause.TIME), (PublishCancel(),))
-    assert live(an_order(), TimePassed({}), now=DEADLINE).state == NotServed(
+    assert live(an_order(), TimePassed(), now=DEADLINE).state == NotServed(
         "no relay took the request in time", Cause.RELAYS
     )
     step = live(an_order(), BudgetReserved(A.payment_hash), state=Reserving(A), now=DEADLINE)

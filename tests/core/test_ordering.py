@@ -44,7 +44,8 @@ def test_a_text_wish_is_read_by_a_provider_as_it_was_meant() -> None:
     assert read.providers == (ANN,)
     assert read.bid == from_sats(3)
     assert read.param("stream") == "true"
-    assert read.pay == (PayMode.PREPAY,)
+    best_first = (PayMode.HOLD_LOCKED, PayMode.LOCKED, PayMode.HOLD, PayMode.PREPAY)
+    assert read.pay == best_first
     assert read.expires_at == NOW + CONFIG.timeout_seconds
 
 

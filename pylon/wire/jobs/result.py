@@ -8,6 +8,7 @@ from pylon.model.money import Msat, PayMode
 from pylon.model.reply import Locked, Result
 from pylon.wire import event as events
 from pylon.wire.jobs.tags import (
+    encryption_of,
     plaintext,
     read_amount,
     read_job,
@@ -50,6 +51,7 @@ def read_result(event: Event, hidden: str | None = None) -> Result:
         amount=amount,
         bolt11=invoice,
         mode=read_mode(event.tags),
+        encryption=encryption_of(event),
         locked=read_locked(event.tags),
     )
 
