@@ -34,7 +34,7 @@ from pylon.core.order_mail import OrderChanged, Progress
 from pylon.core.ordering import Wish
 from pylon.model.ids import EventId, JobId, PublicKey, RelayUrl
 from pylon.model.job import Job, JobState, Settled
-from pylon.model.money import Msat, Network
+from pylon.model.money import Msat, Network, PayMode
 from pylon.model.order import Done, Order, OrderState
 from pylon.ports.relay import Dial
 from pylon.ports.wallet import Wallet
@@ -82,9 +82,10 @@ class NodeHome:
         return self.world.ledger.wallet(keys(self.number))
 
     def order(self, wish: Wish | str = "What is 2+2?", **changes: Any) -> Order:
-        """Make and sign an order, by default one that pays by itself."""
+        """Make and sign an order, by default one that pays by itself, before the work."""
         if isinstance(wish, str):
             wish = Wish(wish, auto_pay=True)
+        changes = {"modes": (PayMode.PREPAY,)} | changes
         signer = LocalSigner(keys(self.number))
         identity = Identity(signer, keys(self.number), Network.REGTEST)
         home = Home(Path("nowhere"), Path("nowhere"), Path("nowhere"))
