@@ -4,7 +4,7 @@ import base64
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from functools import cache, partial
+from functools import partial
 from typing import Any, TypeAlias, TypeVar
 
 import httpx
@@ -67,7 +67,7 @@ class Rest:
 
     async def _ask(self, request: httpx.Request, answer: type[T]) -> T:
         with self._in_our_words(), trio.move_on_after(ANSWER_SECONDS):
-            response = await self._client.send(request, stream=True)
+            response = await self._begin(request)
             async with reading(response) as parts:
                 body = await _whole(parts)
             if response.status_code != httpx.codes.OK:
@@ -94,7 +94,7 @@ class Rest:
             else self._post(path, body)
         )
         with self._in_our_words():
-            response = await self._client.send(request, stream=True)
+            response = await self._begin(request)
         async with reading(response) as parts:
             if response.status_code != httpx.codes.OK:
                 with self._in_our_words():
@@ -108,6 +108,19 @@ class Rest:
         if message.result is None:
             raise WalletUnavailable("lnd sent a line with nothing in it")
         return message.result
+
+    async def _begin(self, request: httpx.Request) -> httpx.Response:
+        """Send a request and wait for the head of its answer."""
+        with trio.CancelScope() as scope:
+
+            async def trace(event: str, _: object) -> None:
+                # A handshake of TLS that is cancelled leaves its socket open; it has a timeout.
+                if event.startswith("connection.start_tls."):
+                    scope.shield = event.endswith(".started")
+
+            request.extensions["trace"] = trace
+            response = await self._client.send(request, stream=True)
+        return response  # noqa: RET504 - mypy thinks that the scope may swallow something
 
     def _post(self, path: str, body: Mapping[str, Any]) -> httpx.Request:
         return self._client.build_request(
@@ -164,15 +177,18 @@ _JSON = {"Content-Type": "application/json"}
 def read(kind: type[T], data: bytes) -> T:
     """Read JSON of lnd's; raise `WalletUnavailable` for anything else."""
     try:
-        decoder: msgspec.json.Decoder[T] = _decoder(kind)
-        return json.decode_as(decoder, data, max_size=MAX_BODY_BYTES)
+        return json.decode_as(_decoder(kind), data, max_size=MAX_BODY_BYTES)
     except Malformed as fault:
         raise WalletUnavailable(f"lnd sent something unexpected: {fault}") from fault
 
 
-@cache
-def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
-    return msgspec.json.Decoder(kind, strict=False)  # numbers of 64 bits come as strings
+_DECODERS: dict[object, msgspec.json.Decoder[Any]] = {}
+
+
+def _decoder(kind: type[T]) -> msgspec.json.Decoder[T]:
+    if kind not in _DECODERS:  # numbers of 64 bits come as strings
+        _DECODERS[kind] = msgspec.json.Decoder(kind, strict=False)
+    return _DECODERS[kind]
 
 
 async def _whole(parts: AsyncIterator[bytes]) -> bytes:
@@ -186,8 +202,10 @@ async def _whole(parts: AsyncIterator[bytes]) -> bytes:
 
 def _root(error: BaseException) -> BaseException:
     """Find what a library's errors were made of; of several attempts to connect, the first."""
-    while (inner := error.__cause__) is not None:
+    while inner := error.__cause__ or error.__context__:
         error = inner.exceptions[0] if isinstance(inner, BaseExceptionGroup) else inner
+        if isinstance(error, ssl.SSLError | ConnectionRefusedError):
+            break
     return error
 
 

@@ -21,6 +21,8 @@ from pylon.model.ids import PaymentHash
 from pylon.model.wallet import InvoiceState, InvoiceStatus
 from pylon.ports.clock import Clock
 
+FIRST_PAUSE_SECONDS: Final = 0.1
+HASTY_SECONDS: Final = 1.0  # before the first settlement ever
 POLL_SECONDS: Final = 5.0
 PAST_SECONDS: Final = 2 * 86_400  # an invoice that may be held is not older
 _PAGE: Final = 500
@@ -55,12 +57,18 @@ async def watch_invoices(
 ) -> AsyncGenerator[Watch, None]:
     """Watch from a settle index on; 0 means from the beginning."""
     send, receive = trio.open_memory_channel[_Told](_BUFFER)
+    failure: Exception | None = None
     async with trio.open_nursery() as nursery:
         watcher = _Watcher(rest, desk, clock, send, nursery, after)
         watcher.start(watcher.follow_settlements)
         watcher.start(watcher.look_around)
-        yield Watch(receive)
+        try:
+            yield Watch(receive)
+        except Exception as error:  # noqa: BLE001 - raised below, as itself and in no group
+            failure = error
         nursery.cancel_scope.cancel()
+    if failure is not None:
+        raise failure
 
 
 @define
@@ -75,7 +83,7 @@ class _Watcher:
     _after: int
     _cursor: int = field(init=False)  # all settlements up to this index have been told
     _open: dict[PaymentHash, InvoiceState] = field(factory=dict, init=False)  # what may yet change
-    _looked: trio.Event = field(factory=trio.Event, init=False)
+    _indexed: trio.Event = field(factory=trio.Event, init=False)  # the cursor is not 0
 
     def __attrs_post_init__(self) -> None:
         self._cursor = self._after
@@ -92,13 +100,12 @@ class _Watcher:
 
     async def follow_settlements(self) -> None:
         """Learn of each settlement, and of each new invoice, as it happens."""
-        since: Params = {"settle_index": self._after} if self._after else {}
+        await self._indexed.wait()
+        since = {"settle_index": self._cursor}
         path = "/v1/invoices/subscribe"
         async with self._rest.stream(path, Invoice, params=since) as invoices:
-            await self._looked.wait()
             async for invoice in invoices:
-                settled = invoice.state is State.SETTLED
-                unheard = settled and invoice.settle_index > self._cursor
+                unheard = invoice.settle_index > self._cursor
                 self._cursor = max(self._cursor, invoice.settle_index)
                 await self._learn(invoice, news=unheard)
         raise WalletUnavailable("lnd ended the stream of settlements")
@@ -115,29 +122,33 @@ class _Watcher:
                     return
 
     async def look_around(self) -> None:
-        """Learn of what is now, and from time to time of what no stream has told."""
-        await self._look_back()
-        self._looked.set()
-        while True:
-            await trio.sleep(POLL_SECONDS)
-            pending = await self._list({"pending_only": "true"})
-            for invoice in pending:
-                await self._learn(invoice)
-            for gone in self._open.keys() - {invoice.payment_hash for invoice in pending}:
-                if found := await self._desk.find(gone):
-                    await self._learn(found)
+        """Learn of what is now, and from time to time of what no stream has told.
 
-    async def _look_back(self) -> None:
-        # Without an index to start from lnd's stream has no past, so all of it is listed.
+        From index 0 lnd's stream has no past, and does not say when it begins; so until there is a
+        first settlement to begin from, all there is is listed, and often.
+        """
+        await self._look(all_of_it=not self._after, first=True)
+        pause = FIRST_PAUSE_SECONDS
+        while True:
+            await trio.sleep(pause)
+            pause = min(2 * pause, POLL_SECONDS if self._cursor else HASTY_SECONDS)
+            await self._look(all_of_it=not self._cursor)
+
+    async def _look(self, *, all_of_it: bool, first: bool = False) -> None:
         a_while_ago = max(0, int(self._clock.now()) - PAST_SECONDS)
-        past: Params = {"creation_date_start": a_while_ago} if self._after else {}
-        found = await self._list(past)
+        some: Params = {"creation_date_start": a_while_ago} if first else {"pending_only": "true"}
+        found = await self._list({} if all_of_it else some)
         for invoice in sorted(found, key=lambda invoice: invoice.settle_index):
-            if invoice.state is State.SETTLED:
-                if self._after:
-                    continue  # the stream begins with these
+            settled = invoice.state is State.SETTLED
+            if settled and all_of_it:
                 self._cursor = invoice.settle_index
-            await self._learn(invoice, news=True)
+            if all_of_it or not settled:  # the stream tells those, in their order
+                await self._learn(invoice, news=first or settled)
+        for gone in self._open.keys() - {invoice.payment_hash for invoice in found}:
+            if closed := await self._desk.find(gone):
+                await self._learn(closed)
+        if self._cursor:
+            self._indexed.set()
 
     async def _list(self, which: Params) -> list[Invoice]:
         found, offset = list[Invoice](), 0
@@ -160,5 +171,7 @@ class _Watcher:
             changed = status.state is InvoiceState.ACCEPTED and known is not InvoiceState.ACCEPTED
         else:
             changed = status.state is not InvoiceState.EXPIRED and (news or known is not None)
+            if invoice.settle_index == self._cursor + 1:  # the next one: nothing is left out
+                self._cursor = invoice.settle_index
         if changed:
             await self._tell.send(evolve(status, cursor=self._cursor))
