@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 
-from pylon.adapters.config_file import load_config, save_config
+from pylon.adapters.config_file import change_config, load_config, save_config
 from pylon.adapters.home import Home
 from pylon.config import Config, NodeConfig
 from pylon.errors import Misconfigured
@@ -42,3 +42,42 @@ def test_a_file_that_is_no_text_is_refused(home: Home) -> None:
 
     with pytest.raises(Misconfigured, match=f"^{home.config_file} cannot be read: "):
         load_config(home, {})
+
+
+def test_a_file_that_may_not_be_read_is_refused(home: Home) -> None:
+    home.config_file.mkdir()
+
+    with pytest.raises(Misconfigured, match=f"^{home.config_file} cannot be read: Is a directory"):
+        load_config(home, {})
+
+
+def test_a_change_begins_with_the_defaults_where_there_is_no_file(home: Home) -> None:
+    change_config(home, "wallet", {"backend": "lnd"})
+
+    assert load_config(home, {}).wallet.backend == "lnd"
+    assert "# Where lnd's REST interface answers." in home.config_file.read_text()
+    assert home.config_file.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[node]\nabout = """\n[wallet]\n"""\n',  # no section, but looks like one
+        '[wallet]\n"backend" = "ledger"\n',
+        '"wallet".backend = "ledger"\n',
+    ],
+)
+def test_a_file_that_is_written_in_another_way_is_left_to_its_author(home: Home, text: str) -> None:
+    home.config_file.write_text(text)
+
+    with pytest.raises(Misconfigured, match=f"^{home.config_file}:"):
+        change_config(home, "wallet", {"backend": "nwc"})
+
+    assert home.config_file.read_text() == text
+
+
+def test_a_value_that_cannot_work_is_not_written(home: Home) -> None:
+    with pytest.raises(Misconfigured, match="must be one of ledger"):
+        change_config(home, "wallet", {"backend": "gold"})
+
+    assert not home.config_file.exists()

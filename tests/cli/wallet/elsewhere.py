@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import trio
 from attrs import define, field, frozen
 
 from pylon.adapters.wallet_secrets import WalletSecret
@@ -11,7 +12,7 @@ from pylon.app import wallet as opening
 from pylon.errors import Malformed, Misconfigured, WalletUnavailable
 from pylon.model.ids import PaymentHash
 from pylon.model.money import Msat, Network
-from pylon.model.wallet import Capabilities, HistoryEntry, PaymentResult, WalletInfo
+from pylon.model.wallet import Capabilities, HistoryEntry, InvoiceStatus, PaymentResult, WalletInfo
 from pylon.ports.wallet import Wallet
 
 SECRET = (
@@ -30,6 +31,9 @@ class Elsewhere:
     lies: PaymentResult | None = None  # what it says of any payment
     past: list[HistoryEntry] | None = None
     lists: bool = True
+    silent: bool = False
+    address: str = ""  # on chain; such a wallet can be paid there
+    hiccups: int = 0  # how many lookups find it away
 
     @asynccontextmanager
     async def open(self, place: opening._Place) -> AsyncGenerator[Wallet]:
@@ -39,7 +43,7 @@ class Elsewhere:
         if self.away:
             raise WalletUnavailable("the wallet is away")
         async with opening._ledger(place) as ledger:
-            yield _Plain(ledger, self)
+            yield (_OnChain if self.address else _Plain)(ledger, self)
 
 
 @frozen
@@ -51,6 +55,17 @@ class _Plain:
 
     async def info(self) -> WalletInfo:
         return WalletInfo("nwc", self._says.network, None, self._says.able, self._says.warning)
+
+    async def balance(self) -> Msat:
+        if self._says.silent:
+            await trio.sleep_forever()
+        return await self._ledger.balance()
+
+    async def lookup(self, payment_hash: PaymentHash) -> InvoiceStatus | None:
+        if self._says.hiccups:
+            self._says.hiccups -= 1
+            raise WalletUnavailable("the wallet is away")
+        return await self._ledger.lookup(payment_hash)
 
     async def pay(self, bolt11: str, *, max_fee: Msat, deadline_seconds: float) -> PaymentResult:
         result = await self._ledger.pay(bolt11, max_fee=max_fee, deadline_seconds=deadline_seconds)
@@ -70,3 +85,12 @@ class _Plain:
         if name in ("fund", "audit", "deposit_address"):
             raise AttributeError(name)
         return getattr(self._ledger, name)
+
+
+@frozen
+class _OnChain(_Plain):
+    """One that can be paid on chain too."""
+
+    async def deposit_address(self) -> str:
+        await trio.lowlevel.checkpoint()
+        return self._says.address

@@ -12,9 +12,16 @@ import pytest
 from pylon.adapters.home import find_home
 from pylon.adapters.wallet_secrets import WalletSecret, store_secret
 from pylon.cli.exit_codes import ExitCode
+from pylon.model.ids import PaymentHash
 from pylon.model.invoice import Fallback, RouteHop
 from pylon.model.money import ZERO, Msat, from_sats
-from pylon.model.wallet import Capabilities, Direction, HistoryEntry
+from pylon.model.wallet import (
+    Capabilities,
+    Direction,
+    HistoryEntry,
+    InvoiceState,
+    InvoiceStatus,
+)
 from tests.cli.conftest import Pylon, Ran
 from tests.cli.wallet.elsewhere import SECRET, Elsewhere
 from tests.cli.wallet.invoices import HASH, KEY, written
@@ -152,6 +159,31 @@ def test_an_invoice_nobody_pays_ends_with_its_time(wallet: Wallet) -> None:
     assert ran.err.endswith("pylon: not paid in time: the invoice has expired\n")
 
 
+def test_an_invoice_is_waited_for_while_the_wallet_comes_and_goes(
+    wallet: Wallet, plain: Elsewhere
+) -> None:
+    plain.hiccups = 2
+
+    ran = wallet("invoice", "21", "--expiry", "2", "--wait")
+
+    assert (ran.status, plain.hiccups) == (ExitCode.TIMEOUT, 0)
+
+
+@pytest.mark.usefixtures("plain")
+def test_an_invoice_that_is_withdrawn_is_waited_for_no_more(
+    wallet: Wallet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def withdrawn(_self: object, payment_hash: PaymentHash) -> InvoiceStatus:
+        return InvoiceStatus(payment_hash, InvoiceState.CANCELLED)
+
+    monkeypatch.setattr("tests.cli.wallet.elsewhere._Plain.lookup", withdrawn)
+
+    ran = wallet("invoice", "21", "--wait", "--json")
+
+    assert (ran.status, json.loads(ran.out.splitlines()[1])["state"]) == (1, "cancelled")
+    assert ran.err.endswith("pylon: not paid: the invoice is cancelled\n")
+
+
 def test_a_memo_no_invoice_can_carry_is_one_line(wallet: Wallet) -> None:
     ran = wallet("invoice", "21", "--memo", "x" * 2000)
 
@@ -159,6 +191,14 @@ def test_a_memo_no_invoice_can_carry_is_one_line(wallet: Wallet) -> None:
 
 
 # --- history and status
+
+
+def test_a_wallet_without_a_past_says_how_to_get_one(pylon: Pylon, seller: str) -> None:
+    ran = pylon("--home", seller, "wallet", "history")
+
+    assert (ran.status, ran.out) == (0, "")
+    assert ran.err == f"nothing yet: pylon --home {seller} wallet invoice 100\n"
+    assert pylon("--home", seller, "wallet", "history", "--completed", "--json").out == "[]\n"
 
 
 def test_what_is_not_decided_comes_first_however_old(wallet: Wallet, plain: Elsewhere) -> None:
@@ -271,6 +311,24 @@ def test_what_a_wallet_cannot_do_it_says_with_what_to_do_instead(
 
     assert (ran.status, ran.out) == (ExitCode.USAGE, "")
     assert ran.err.startswith(f"pylon: {said}")
+
+
+def test_a_wallet_that_can_be_paid_on_chain_shows_where(wallet: Wallet, plain: Elsewhere) -> None:
+    plain.address = "bcrt1qxyz"
+
+    assert wallet("address").out == "bcrt1qxyz\n"
+    assert json.loads(wallet("address", "--json").out) == {"address": "bcrt1qxyz"}
+
+
+def test_a_wallet_that_never_answers_is_one_line_in_time(
+    wallet: Wallet, plain: Elsewhere, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pylon.ports.wallet.ANSWER_SECONDS", 0.1)
+    plain.silent = True
+
+    ran = wallet("balance")
+
+    assert (ran.status, ran.err) == (1, "pylon: the wallet does not answer for 0.1 s\n")
 
 
 def test_a_wallet_that_is_away_is_one_line_for_every_command(

@@ -340,3 +340,30 @@ def test_a_missing_secret_says_how_to_give_it(
 
     assert ran.status == ExitCode.USAGE
     assert f"is missing: pylon --home {buyer} wallet use nwc" in ran.err
+
+
+@pytest.mark.parametrize("kept", [b"two\nlines\n", b"", "ключ".encode()])
+def test_a_kept_secret_that_was_damaged_is_refused(
+    pylon: Pylon, buyer: str, given: Path, kept: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYLON_WALLET_BACKEND", "nwc")
+    path = Path(buyer, "secrets", "nwc.uri")
+    path.parent.mkdir(mode=0o700)
+    given.rename(path)
+    path.write_bytes(kept)
+
+    ran = pylon("--home", buyer, "wallet", "balance")
+
+    assert ran.err == f"pylon: {path} must hold one line of text, and no more\n"
+
+
+def test_a_kept_secret_that_cannot_be_read_is_one_line(
+    pylon: Pylon, buyer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYLON_WALLET_BACKEND", "nwc")
+    path = Path(buyer, "secrets", "nwc.uri")
+    path.mkdir(mode=0o700, parents=True)
+
+    ran = pylon("--home", buyer, "wallet", "balance")
+
+    assert ran.err == f"pylon: {path} cannot be read: Is a directory\n"
