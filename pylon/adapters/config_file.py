@@ -29,13 +29,21 @@ def change_config(home: Home, section: str, values: Mapping[str, object]) -> Non
     Raises `Misconfigured` for a value that cannot work, and where the file is written in a way that
     these keys cannot be set in; nothing has changed then.
     """
-    text = with_values(_read(home) or render(Config()), section, values)
-    changed = getattr(parse(text, source=str(home.config_file)), section)
-    if any(getattr(changed, key) != value for key, value in values.items()):
-        raise Misconfigured(
-            f"{home.config_file}: set {', '.join(values)} under [{section}] by hand"
-        )
-    write_private(home.config_file, text.encode())
+    source, old = str(home.config_file), _read(home) or render(Config())
+    parse(old, source=source)  # so that what is wrong from here on is the change
+    parse(with_values(render(Config()), section, values), source=source)
+    new = with_values(old, section, values)
+    if not _says(new, section, values):
+        raise Misconfigured(f"{source}: set {', '.join(values)} under [{section}] by hand")
+    write_private(home.config_file, new.encode())
+
+
+def _says(text: str, section: str, values: Mapping[str, object]) -> bool:
+    try:
+        found = getattr(parse(text, source=""), section)
+    except Misconfigured:
+        return False
+    return all(getattr(found, key) == value for key, value in values.items())
 
 
 def _read(home: Home) -> str | None:

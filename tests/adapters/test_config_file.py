@@ -70,7 +70,8 @@ def test_a_change_begins_with_the_defaults_where_there_is_no_file(home: Home) ->
 def test_a_file_that_is_written_in_another_way_is_left_to_its_author(home: Home, text: str) -> None:
     home.config_file.write_text(text)
 
-    with pytest.raises(Misconfigured, match=f"^{home.config_file}:"):
+    by_hand = rf"^{home.config_file}: set backend under \[wallet\] by hand"
+    with pytest.raises(Misconfigured, match=by_hand):
         change_config(home, "wallet", {"backend": "nwc"})
 
     assert home.config_file.read_text() == text
