@@ -4,12 +4,13 @@ import os
 from functools import lru_cache, partial
 
 from pylon.model.event import Draft, Event
-from pylon.model.ids import PublicKey
+from pylon.model.ids import JobId, Preimage, PublicKey
 from pylon.wire import event as events
 from pylon.wire import nip04, nip44, secp
 from pylon.wire.secp import KeyPair
 
 _PEERS = 1024  # whose shared keys are kept
+_PREIMAGE = b"pylon/preimage/1"
 
 
 class LocalSigner:
@@ -41,3 +42,6 @@ class LocalSigner:
 
     def encrypt_legacy(self, text: str, peer: PublicKey) -> str:
         return nip04.encrypt(self._shared(peer), text, iv=os.urandom(16))
+
+    def preimage(self, job: JobId) -> Preimage:
+        return Preimage(self._keys.derive(_PREIMAGE + bytes.fromhex(job)).hex())

@@ -1,9 +1,10 @@
 """The selling half of a node: which actors there are, and which channels join them.
 
     pool.heard ─► intake ─┐                        hints ┌─► cashier ──┐
-    wallet.watch ─► invoice_watcher ─┤                   ├─► worker ───┤ (─► narrator ─► pool.commands)
-                       deadlines ─┴─► job_processor ─────┼─► publisher ┼─► pool.commands
-                                          ▲              └─► earnings_tracker
+    wallet.watch ─► invoice_watcher ─┤                   ├─► refunder ─┤
+                       deadlines ─┴─► job_processor ─────┼─► worker ───┤ (─► narrator ─► pool.commands)
+                                          ▲              ├─► publisher ┼─► pool.commands
+                                          │              └─► earnings_tracker
                                           └─────────── mail ───────────┘
 
 Mail is must-deliver. The desks on the right are told by hints alone and read their work from the
@@ -24,10 +25,13 @@ from pylon.core import outbox
 from pylon.core.admission import Service
 from pylon.core.job_machine import Published, TimePassed, Undeliverable
 from pylon.core.mail import AboutJob, Mail, Partial
+from pylon.core.refunds import RefundTerms
 from pylon.errors import Transient
 from pylon.model.filter import Filter
 from pylon.model.inference import BackendHealth
+from pylon.model.money import Network, from_sats
 from pylon.model.relays import Subscribe, Unsubscribe
+from pylon.model.wallet import Capabilities
 from pylon.ports.channels import Cell, Hint
 from pylon.ports.clock import Clock
 from pylon.ports.inference import Backend
@@ -43,7 +47,10 @@ from pylon.services.invoice_watcher import InvoiceWatcher
 from pylon.services.job_processor import JobProcessor
 from pylon.services.narrator import Narrator
 from pylon.services.publisher import Publisher
+from pylon.services.refunder import Refunder
+from pylon.services.wallet_watch import WalletWatch
 from pylon.services.worker import Worker
+from pylon.wire.jobs import FEEDBACK_KIND
 
 MAIL_SIZE = 256
 PARTIALS_SIZE = 64
@@ -93,12 +100,14 @@ class _Provider:
         self.actors = actors
         self.mail_in, self.mail_out = trio.open_memory_channel[Mail](MAIL_SIZE)
         self.partials_in, self.partials_out = trio.open_memory_channel[Partial](PARTIALS_SIZE)
-        desks = (outbox.CASHIER, outbox.WORKER, outbox.PUBLISHER, outbox.ACCOUNTANT)
-        self.hints = {desk: Hint() for desk in desks}
+        desks = (outbox.CASHIER, outbox.REFUNDER, outbox.WORKER)
+        more = (outbox.PUBLISHER, outbox.ACCOUNTANT)
+        self.hints = {desk: Hint() for desk in (*desks, *more)}
         self.deadlines_changed = Hint()
         self.changed = Hint()  # in a job, or in what was earned: heard while draining
-        self.backends_changed = Hint()
+        self.sells_changed = Hint()
         self.healths: Cell[tuple[BackendHealth, ...]] = Cell(())
+        self.able: Cell[Capabilities] = Cell(Capabilities())
         self.pace = Cell(FIRST_PACE_SECONDS)
         self.announcer: Announcer | None = None
 
@@ -111,6 +120,7 @@ class _Provider:
             config.backends,
             self.healths.value,
             seconds_per_job=max(1, round(self.pace.value)),
+            able=self.able.value,
         )
 
     async def start(self) -> None:
@@ -129,19 +139,23 @@ class _Provider:
 
     async def _busy(self) -> bool:
         jobs = self.parts.store.jobs
-        in_hand = await jobs.open_in(("Working", "Finished"))
-        return bool(in_hand or await jobs.outbox(outbox.ACCOUNTANT, limit=1))
+        in_hand = await jobs.open_in(("Working", "Finished", "Settling"))
+        rows = [await jobs.outbox(desk, limit=1) for desk in (outbox.CASHIER, outbox.ACCOUNTANT)]
+        return bool(in_hand or any(rows))
 
     async def _start_core(self) -> None:
         p = self.parts
-        watch = BackendWatch(p.backends, self.healths, p.clock, self.backends_changed)
+        watch = BackendWatch(p.backends, self.healths, p.clock, self.sells_changed)
         await self.actors.start("backend watch", watch.run)
+        wallet = WalletWatch(p.wallet, self.able, p.clock, (self.sells_changed,))
+        await self.actors.start("wallet watch", wallet.run)
         processor = JobProcessor(
             p.store.jobs,
             self.mail_out,
             p.signer,
             p.clock,
             self.service,
+            _refund_terms(p.config),
             self.hints,
             (self.deadlines_changed, self.changed, p.jobs_changed),
         )
@@ -157,8 +171,7 @@ class _Provider:
 
     async def _start_desks(self) -> None:
         p, jobs, mail = self.parts, self.parts.store.jobs, self.mail_in
-        cashier = Cashier(jobs, p.wallet, self.hints[outbox.CASHIER], mail.clone())
-        await self.actors.start("cashier", cashier.run, owns=(cashier.mail,))
+        await self._start_money_desks()
         worker = Worker(
             jobs,
             {backend.name: backend for backend in p.backends},
@@ -188,6 +201,22 @@ class _Provider:
         await self.actors.start(
             "publisher", publisher.run, owns=(publisher.mail, publisher.commands)
         )
+
+    async def _start_money_desks(self) -> None:
+        p, jobs, mail = self.parts, self.parts.store.jobs, self.mail_in
+        cashier = Cashier(
+            jobs,
+            p.wallet,
+            self.able,
+            p.signer.preimage,
+            self.hints[outbox.CASHIER],
+            mail.clone(),
+        )
+        await self.actors.start("cashier", cashier.run, owns=(cashier.mail,))
+        refunder = Refunder(
+            jobs, p.wallet, p.store.budget, p.clock, self.hints[outbox.REFUNDER], mail.clone()
+        )
+        await self.actors.start("refunder", refunder.run, owns=(refunder.mail,))
         tracker = EarningsTracker(
             jobs,
             p.store.earnings,
@@ -200,7 +229,7 @@ class _Provider:
 
     async def _start_ears(self) -> None:
         p = self.parts
-        watcher = InvoiceWatcher(p.wallet, p.store.cursors, self.mail_in.clone())
+        watcher = InvoiceWatcher(p.store.jobs, p.wallet, p.store.cursors, self.mail_in.clone())
         await self.actors.start("invoice watcher", watcher.run, owns=(watcher.mail,))
         intake = Intake(p.signer, p.pool.heard, self.mail_in)
         await self.actors.start("intake", intake.run, owns=(self.mail_in,))
@@ -211,7 +240,7 @@ class _Provider:
                 self.service,
                 p.config.node.name,
                 p.config.node.about,
-                self.backends_changed,
+                self.sells_changed,
                 p.pool.commands.clone(),
             )
             commands = self.announcer.commands
@@ -219,10 +248,21 @@ class _Provider:
         await p.pool.commands.send(Subscribe(SUBSCRIPTION, self._filters(), durable=True))
 
     def _filters(self) -> tuple[Filter, ...]:
-        """Ask for jobs addressed to us, for broadcasts if they are taken, and for cancellations."""
+        """Ask for jobs addressed to us, for broadcasts if they are taken, and what follows on jobs.
+
+        That is cancellations, and customers' invoices for what we owe them.
+        """
         kinds = self.service().kinds
         cancelled = tuple(str(kind) for kind in kinds)
-        ours = Filter(kinds=kinds, tags={"p": (self.parts.signer.public_key,)})
+        to_us = {"p": (self.parts.signer.public_key,)}
+        ours = Filter(kinds=kinds, tags=to_us)
         anyone = Filter(kinds=kinds)
         jobs = anyone if self.parts.config.provider.accept_broadcast else ours
-        return (jobs, Filter(kinds=(CANCEL_KIND,), tags={"k": cancelled}))
+        refunds = Filter(kinds=(FEEDBACK_KIND,), tags=to_us)
+        return (jobs, Filter(kinds=(CANCEL_KIND,), tags={"k": cancelled}), refunds)
+
+
+def _refund_terms(config: Config) -> RefundTerms:
+    buyer = config.buyer
+    floor = from_sats(buyer.fee_floor_sats)
+    return RefundTerms(Network(config.node.network), buyer.fee_percent, floor)

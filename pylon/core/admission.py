@@ -2,15 +2,20 @@
 
 from typing import TypeAlias
 
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
 from pylon.config import BackendsConfig, PricingConfig, ProviderConfig
 from pylon.core import backends, chat, pricing
+from pylon.core.job_machine import HELD_FIRST
+from pylon.core.open_jobs import Load
+from pylon.core.wallet_modes import selling_modes
 from pylon.errors import Malformed
+from pylon.model.event import Event
 from pylon.model.ids import PublicKey
 from pylon.model.inference import BackendHealth, Prompt
-from pylon.model.job import JobRequest
+from pylon.model.job import Job, JobRequest
 from pylon.model.money import ZERO, Msat, PayMode, show_sats
+from pylon.model.wallet import Capabilities
 
 TEXT_KIND = 5050
 CHAT_KIND = 5935
@@ -23,26 +28,27 @@ _STRANGERS_PAY = (PayMode.PREPAY, PayMode.HOLD)  # invoices that any wallet can 
 
 @frozen
 class Service:
-    """What we sell: the configuration, and what the backends can do now."""
+    """What we sell: the configuration, and what the backends and the wallet can do now."""
 
     provider: ProviderConfig
     pricing: PricingConfig
     backends: BackendsConfig
     healths: tuple[BackendHealth, ...]
     seconds_per_job: int = 10  # what one takes, by our own experience
+    able: Capabilities = field(factory=Capabilities)  # of the wallet
 
     @property
     def kinds(self) -> tuple[int, ...]:
         """The kinds we are configured for and able to serve."""
         return tuple(kind for kind in self.provider.kinds if kind in KINDS)
 
-
-@frozen
-class Load:
-    """How busy we are."""
-
-    open_jobs: int  # unfinished jobs of this customer
-    queued: int  # jobs that are being computed, or wait to be
+    @property
+    def modes(self) -> tuple[PayMode, ...]:
+        """How we can be paid, the preferred mode first."""
+        if not self.provider.require_payment:
+            return (PayMode.FREE,)
+        able = selling_modes(self.able)
+        return tuple(PayMode(word) for word in self.provider.modes if word in able)
 
 
 @frozen
@@ -94,7 +100,7 @@ def admit(
         asked = _read_chat(request)
     except Malformed as exc:
         return Refusal(str(exc))
-    return _agree(request, asked, service)
+    return _agree(request, asked, service, load)
 
 
 def _not_ours(request: JobRequest, service: Service, me: PublicKey) -> str | None:
@@ -158,7 +164,9 @@ def _read_chat(request: JobRequest) -> chat.ChatRequest:
     return chat.read_params(params, "\n\n".join(item.data for item in request.inputs))
 
 
-def _agree(request: JobRequest, asked: chat.ChatRequest, service: Service) -> Terms | Refusal:
+def _agree(
+    request: JobRequest, asked: chat.ChatRequest, service: Service, load: Load
+) -> Terms | Refusal:
     config = service.backends
     chosen = backends.choose(
         config.order, service.healths, asked.wanted, default_model=config.default_model
@@ -171,10 +179,9 @@ def _agree(request: JobRequest, asked: chat.ChatRequest, service: Service) -> Te
     price = pricing.quote(
         asked.prompt, chosen.backend, pricing=service.pricing, max_tokens=max_tokens
     )
-    mode = _mode(request, service.provider, price)
-    if mode is None:
-        offered = ", ".join(_paid_modes(service.provider)) or "none"
-        return Refusal(f"no payment mode in common; we take {offered}")
+    mode = _mode(request, service, load, price)
+    if isinstance(mode, Refusal):
+        return mode
     price = ZERO if mode is PayMode.FREE else price
     if request.bid is not None and request.bid < price:
         bid = show_sats(request.bid)
@@ -195,14 +202,69 @@ def _fills(prompt: Prompt, context_tokens: int) -> bool:
     return pricing.estimate_tokens(prompt) >= context_tokens
 
 
-def _mode(request: JobRequest, provider: ProviderConfig, price: Msat) -> PayMode | None:
-    """Take the first mode the customer accepts that we offer; None if there is none."""
-    if price == ZERO or not provider.require_payment:
+def _mode(request: JobRequest, service: Service, load: Load, price: Msat) -> PayMode | Refusal:
+    """Take the first mode the customer accepts that we offer, and that it has not used up."""
+    if price == ZERO or not service.provider.require_payment:
         return PayMode.FREE
-    offered = _paid_modes(provider)
-    wanted = _STRANGERS_PAY if request.pay is None else request.pay
-    return next((mode for mode in wanted if mode in offered), None)
+    offered = tuple(mode for mode in service.modes if mode is not PayMode.FREE)
+    if request.pay is None:
+        common = tuple(mode for mode in offered if mode in _STRANGERS_PAY)
+    else:
+        common = tuple(mode for mode in request.pay if mode in offered)
+    if not common:
+        return Refusal(f"no payment mode in common; we take {', '.join(offered) or 'none'}")
+    reasons = [_exhausted(mode, service.provider, load) for mode in common]
+    free = (mode for mode, reason in zip(common, reasons, strict=True) if reason is None)
+    return next(free, None) or Refusal("; ".join(dict.fromkeys(filter(None, reasons))))
 
 
-def _paid_modes(provider: ProviderConfig) -> list[PayMode]:
-    return [PayMode(word) for word in provider.modes if word != PayMode.FREE]
+def _exhausted(mode: PayMode, provider: ProviderConfig, load: Load) -> str | None:
+    """Say why no more jobs can be paid in this mode now."""
+    if mode is PayMode.LOCKED and load.unpaid >= provider.max_unpaid_per_buyer:
+        return (
+            f"you have {load.unpaid} jobs here that are not paid; "
+            f"{provider.max_unpaid_per_buyer} are allowed"
+        )
+    if mode in HELD_FIRST and load.own_holds >= provider.max_holds_per_buyer:
+        return (
+            f"{load.own_holds} payments of yours are held here, or may be; "
+            f"{provider.max_holds_per_buyer} are allowed"
+        )
+    if mode in HELD_FIRST and load.holds >= provider.max_holds:
+        return "no more payments can be held now"
+    return None
+
+
+def admitted(event: Event, request: JobRequest, terms: Terms, now: int) -> Job:
+    """Make the job that a request is taken as."""
+    return Job(
+        id=request.id,
+        request=event,
+        prompt=terms.prompt,
+        backend=terms.backend,
+        model=terms.model,
+        mode=terms.mode,
+        price=terms.price,
+        encryption=request.encryption,
+        accepted_at=now,
+        offer_seconds=terms.offer_seconds,
+        work_seconds=terms.work_seconds,
+        streaming=terms.streaming,
+    )
+
+
+def turned_away(event: Event, request: JobRequest, now: int) -> Job:
+    """Remember whom we refused, but not what they sent: strangers could fill the disk with it."""
+    return Job(
+        id=request.id,
+        request=evolve(event, tags=(), content=""),
+        prompt=Prompt(()),
+        backend="",
+        model="",
+        mode=PayMode.FREE,
+        price=ZERO,
+        encryption=request.encryption,
+        accepted_at=now,
+        offer_seconds=0,
+        work_seconds=0,
+    )

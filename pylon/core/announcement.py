@@ -4,7 +4,6 @@ from pylon.core import pricing
 from pylon.core.admission import Service
 from pylon.model.event import Draft
 from pylon.model.handler import ModelOffer
-from pylon.model.money import PayMode
 from pylon.wire import handlers
 
 LIFE_SECONDS = 3600
@@ -21,7 +20,7 @@ def announce(service: Service, *, name: str, about: str, now: int) -> Draft | No
         if health.available
         for model in health.models
     )
-    if not models or not service.kinds:
+    if not models or not service.kinds or not service.modes:
         return None
     return handlers.write_handler(
         "pylon",
@@ -29,13 +28,7 @@ def announce(service: Service, *, name: str, about: str, now: int) -> Draft | No
         expires_at=now + LIFE_SECONDS,
         kinds=service.kinds,
         models=models[: handlers.MAX_MODELS],
-        pay=_modes(service),
+        pay=service.modes,
         name=name,
         about=about,
     )
-
-
-def _modes(service: Service) -> tuple[PayMode, ...]:
-    if not service.provider.require_payment:
-        return (PayMode.FREE,)
-    return tuple(PayMode(word) for word in service.provider.modes)

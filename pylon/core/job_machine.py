@@ -41,7 +41,7 @@ from pylon.model.job import (
     Working,
 )
 from pylon.model.money import ZERO, Msat, PayMode
-from pylon.model.wallet import IssuedInvoice
+from pylon.model.wallet import InvoiceState, InvoiceStatus, IssuedInvoice
 
 PAYMENT_GRACE_SECONDS = 60  # an invoice paid in its last second is still seen in time
 DELIVERY_SECONDS = 86_400  # how long relays that say nothing are waited for
@@ -364,8 +364,36 @@ def is_final(state: JobState) -> bool:
     return not isinstance(state, Received | Offered | Working | Finished | Delivered | Settling)
 
 
+def open_invoice(state: JobState) -> IssuedInvoice | None:
+    """Return the invoice of which the wallet still has news for this state."""
+    match state:
+        case Offered() | Working() | Finished() | Delivered() | Settling():
+            return state.invoice
+        case _:
+            return None
+
+
+def news_of(status: InvoiceStatus) -> News | None:
+    """Read what a wallet says of an invoice.
+
+    That one has expired is no news: it may have been paid in its last second, and the wallet is
+    asked when that has passed.
+    """
+    match status.state:
+        case InvoiceState.ACCEPTED:
+            return Held(status.payment_hash, status.settle_deadline)
+        case InvoiceState.SETTLED:
+            return Paid(status.payment_hash)
+        case InvoiceState.CANCELLED:
+            return InvoiceClosed(status.payment_hash)
+        case _:
+            return None
+
+
 def _received(job: Job, state: Received, news: News, now: int) -> Step:
     match news:
+        case InvoiceMade(invoice) if job.mode is not PayMode.PREPAY and not invoice.preimage:
+            return _fail(job, "the wallet keeps the preimage to itself", invoice=invoice)
         case InvoiceMade(invoice) if job.mode is PayMode.LOCKED:
             return _start_work(job, now, invoice=invoice)
         case InvoiceMade(invoice):
@@ -434,6 +462,8 @@ def _working(job: Job, state: Working, news: News, now: int) -> Step:
             )
         case Paid(payment_hash) if _is(state.invoice, payment_hash):
             return Step(Working(state.deadline, payment_hash))
+        case Held(payment_hash) if _is(state.invoice, payment_hash):
+            return Step(evolve(state, held=True))
         case InvoiceClosed(payment_hash) if _is(state.invoice, payment_hash):
             return _stop(_fail(job, "the payment went back before the answer was there"))
         case CancelAsked():

@@ -10,6 +10,7 @@ from pylon.model.ids import JobId, PublicKey
 from pylon.model.inference import Completion
 from pylon.model.job import Job, JobRequest
 from pylon.model.wallet import InvoiceStatus
+from pylon.wire.jobs import RefundRequest
 
 
 @frozen
@@ -54,7 +55,15 @@ class InvoiceChanged:
     status: InvoiceStatus
 
 
-Mail: TypeAlias = RequestRead | CancelRead | AboutJob | WorkDone | InvoiceChanged
+@frozen
+class RefundRead:
+    """A customer asks for its money back, perhaps for no job of theirs."""
+
+    event: Event
+    request: RefundRequest
+
+
+Mail: TypeAlias = RequestRead | CancelRead | AboutJob | WorkDone | InvoiceChanged | RefundRead
 
 
 @frozen

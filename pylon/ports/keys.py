@@ -1,10 +1,13 @@
 """What services ask of the node's identity."""
 
-from typing import Protocol
+from collections.abc import Callable
+from typing import Protocol, TypeAlias
 
 from pylon.model.event import Draft, Event
-from pylon.model.ids import PublicKey
+from pylon.model.ids import JobId, Preimage, PublicKey
 from pylon.model.job import Encryption
+
+Preimages: TypeAlias = Callable[[JobId], Preimage]  # of the invoice for a job
 
 
 class Signer(Protocol):
@@ -29,6 +32,13 @@ class Signer(Protocol):
 
     def encrypt_legacy(self, text: str, peer: PublicKey) -> str:
         """Encrypt to `peer` in NIP-04, only ever in answer to NIP-04."""
+        ...
+
+    def preimage(self, job: JobId) -> Preimage:
+        """Derive the preimage of the one invoice for a job: the same each time, so never lost.
+
+        It tells nothing of the key, nor of other jobs' preimages.
+        """
         ...
 
 

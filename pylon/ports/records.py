@@ -124,6 +124,13 @@ class Records(Protocol[F, S]):
         """Return the machines changed last, newest first."""
         ...
 
+    async def in_phases(self, phases: Sequence[str], *, since: int = 0) -> list[Record[F, S]]:
+        """Return the machines whose state is of a class named in `phases`, those changed first first.
+
+        `since` (unix seconds) leaves out those that have not changed since then.
+        """
+        ...
+
     async def count(self, phase: str) -> dict[str, int]:
         """Count by peer the machines whose state is of the class named `phase`."""
         ...

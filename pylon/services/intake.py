@@ -3,7 +3,7 @@
 import trio
 from attrs import define, field
 
-from pylon.core.mail import CancelRead, Mail, RequestRead
+from pylon.core.mail import CancelRead, Mail, RefundRead, RequestRead
 from pylon.errors import PeerFault
 from pylon.model.event import Event
 from pylon.model.job import Encryption
@@ -43,6 +43,8 @@ class Intake:
     def _read(self, event: Event) -> Mail | None:
         if event.kind == CANCEL_KIND:
             return CancelRead(event.pubkey, jobs.read_cancel(event), event)
+        if event.kind == jobs.FEEDBACK_KIND:
+            return self._read_refund(event)
         encryption = jobs.encryption_of(event)
         if encryption is Encryption.NONE:
             return RequestRead(event, jobs.read_request(event))
@@ -50,3 +52,10 @@ class Intake:
             return None  # hidden from us, so not for us (NIP-90)
         hidden = self.signer.decrypt(event.content, event.pubkey)
         return RequestRead(event, jobs.read_request(event, hidden=hidden))
+
+    def _read_refund(self, event: Event) -> Mail | None:
+        """Read a request for a refund; other feedback is for buyers."""
+        if not jobs.asks_refund(event) or self.signer.public_key not in event.tag_values("p"):
+            return None
+        hidden = self.signer.decrypt(event.content, event.pubkey)
+        return RefundRead(event, jobs.read_refund(event, hidden))

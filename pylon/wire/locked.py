@@ -19,9 +19,12 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from pylon.errors import Malformed
 from pylon.model.ids import JobId, PaymentHash, Preimage, PublicKey
 from pylon.model.reply import Locked
+from pylon.wire import nip44
 
 NONCE_BYTES: Final = 12
 KEY_BYTES: Final = 32
+TAG_BYTES: Final = 16
+MAX_TEXT: Final = nip44.MAX_TEXT // 4 * 3 - NONCE_BYTES - TAG_BYTES  # bytes that fit into NIP-44
 _INFO: Final = b"pylon/locked-result/1"
 
 
@@ -36,8 +39,15 @@ def hash_of(preimage: Preimage) -> PaymentHash:
 
 
 def lock(text: str, preimage: Preimage, *, job: JobId, provider: PublicKey, nonce: bytes) -> str:
-    """Encrypt a result; `nonce` is 12 random bytes. A preimage locks one result and never another."""
-    sealed = _cipher(preimage, job).encrypt(nonce, text.encode(), _context(job, provider))
+    """Encrypt a result; `nonce` is 12 random bytes. A preimage locks one result and never another.
+
+    Raises:
+        Malformed: if it is too long to travel inside NIP-44.
+    """
+    data = text.encode()
+    if len(data) > MAX_TEXT:
+        raise Malformed(f"it has {len(data):,} bytes, and a locked one carries {MAX_TEXT:,}")
+    sealed = _cipher(preimage, job).encrypt(nonce, data, _context(job, provider))
     return binascii.b2a_base64(nonce + sealed, newline=False).decode()
 
 

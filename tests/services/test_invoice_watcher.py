@@ -8,11 +8,14 @@ import trio.testing
 from trio.testing import MockClock
 
 from pylon.adapters.memory.cursors import MemoryCursors
+from pylon.adapters.memory.records import MemoryRecords
 from pylon.core.mail import InvoiceChanged, Mail
 from pylon.errors import WalletUnavailable
-from pylon.model.ids import PaymentHash
-from pylon.model.wallet import InvoiceState, InvoiceStatus
-from pylon.services.invoice_watcher import CURSOR, IN_FLIGHT, InvoiceWatcher
+from pylon.model.ids import NodeKey, PaymentHash
+from pylon.model.job import Job, JobState
+from pylon.model.money import Network
+from pylon.model.wallet import Capabilities, InvoiceState, InvoiceStatus, WalletInfo
+from pylon.services.invoice_watcher import IN_FLIGHT, InvoiceWatcher, cursor_of
 from tests.market.actors import working
 
 
@@ -23,6 +26,11 @@ class Till:
         self.payments = payments
         self.breaks_after = breaks_after
         self.asked_after: list[int] = []
+        self.node_key = NodeKey("02" * 33)
+
+    async def info(self) -> WalletInfo:
+        await trio.lowlevel.checkpoint()
+        return WalletInfo("till", Network.REGTEST, self.node_key, Capabilities())
 
     @asynccontextmanager
     async def watch(self, *, after: int) -> AsyncGenerator[AsyncIterator[InvoiceStatus], None]:
@@ -41,7 +49,8 @@ class Till:
 async def heard_by(till: Till, cursors: MemoryCursors) -> list[int]:
     """Run a watcher until it has nothing more to tell."""
     mail_in, mail = trio.open_memory_channel[Mail](10_000)
-    watcher = InvoiceWatcher(till, cursors, mail_in)  # type: ignore[arg-type]  # it only watches
+    records: MemoryRecords[Job, JobState] = MemoryRecords()
+    watcher = InvoiceWatcher(records, till, cursors, mail_in)  # type: ignore[arg-type]  # it only watches
     async with working(watcher.run):
         await trio.sleep(100)
     heard = []
@@ -68,7 +77,7 @@ async def test_a_restart_repeats_what_may_not_have_been_stored_and_little_more(
 ) -> None:
     cursors, payments = MemoryCursors(), 5 * IN_FLIGHT
     assert await heard_by(Till(payments), cursors) == list(range(1, payments + 1))
-    saved = await cursors.load(*CURSOR)
+    saved = await cursors.load(*cursor_of(await Till(0).info()))
     assert saved is not None
     assert payments - 2 * IN_FLIGHT <= saved <= payments - IN_FLIGHT
     till = Till(payments)

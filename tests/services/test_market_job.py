@@ -232,7 +232,7 @@ async def test_an_encrypted_job_for_somebody_else_is_none_of_our_business(
         ((("i", ""),), "the prompt is empty"),
         ((ASKED, ("param", "max_tokens", "0")), "max_tokens"),
         ((ASKED, ("param", "model", "gpt_oss_20b")), "gpt_oss_20b"),
-        ((ASKED, ("pay", "hold+locked")), "no payment mode in common"),
+        ((ASKED, ("pay", "free")), "no payment mode in common"),
     ],
     ids=["points inside", "empty", "parameter", "model", "mode"],
 )

@@ -79,6 +79,12 @@ class MemoryRecords(Generic[F, S]):
         newest_first = [m.record for m in reversed(self._machines.values())]
         return sorted(newest_first, key=lambda r: r.updated_at, reverse=True)[:limit]
 
+    async def in_phases(self, phases: Sequence[str], *, since: int = 0) -> list[Record[F, S]]:
+        await trio.lowlevel.checkpoint()
+        records = (m.record for m in self._machines.values())
+        found = [r for r in records if type(r.state).__name__ in phases and r.updated_at >= since]
+        return sorted(found, key=lambda r: r.updated_at)
+
     async def count(self, phase: str) -> dict[str, int]:
         await trio.lowlevel.checkpoint()
         machines = self._machines.values()

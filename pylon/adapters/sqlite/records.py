@@ -73,6 +73,10 @@ class SqliteRecords(Generic[F, S]):
         rows = await self._database.read(self._sql.recent, (limit,))
         return [self._record(*row) for row in rows]
 
+    async def in_phases(self, phases: Sequence[str], *, since: int = 0) -> list[Record[F, S]]:
+        rows = await self._database.read(self._sql.in_phases, (since, to_json(phases)))
+        return [self._record(*row) for row in rows]
+
     async def count(self, phase: str) -> dict[str, int]:
         return dict(await self._database.read(self._sql.count, (phase,)))
 

@@ -28,6 +28,10 @@ class Statements:
     recent: str = """
         SELECT id, facts, phase, state, updated_at FROM {side} JOIN {side}_facts USING (n)
         ORDER BY updated_at DESC, n DESC LIMIT ?"""
+    in_phases: str = """
+        SELECT id, facts, phase, state, updated_at FROM {side} JOIN {side}_facts USING (n)
+        WHERE updated_at >= ? AND phase IN (SELECT value FROM json_each(?))
+        ORDER BY updated_at, n"""
     count: str = "SELECT peer, count(*) FROM {side} WHERE phase = ? GROUP BY peer"
     open_in: str = """
         SELECT count(*) FROM {side} INDEXED BY {side}_open

@@ -6,7 +6,13 @@ whose tags are all inside the ciphertext. What is encrypted the caller decrypts 
 
 from pylon.wire.jobs.cancel import read_cancel, write_cancel
 from pylon.wire.jobs.feedback import FEEDBACK_KIND, read_feedback, write_feedback
-from pylon.wire.jobs.refund import RefundRequest, hide_refund, read_refund, write_refund
+from pylon.wire.jobs.refund import (
+    RefundRequest,
+    asks_refund,
+    hide_refund,
+    read_refund,
+    write_refund,
+)
 from pylon.wire.jobs.request import (
     REQUEST_KINDS,
     hide_request,
@@ -21,6 +27,7 @@ __all__ = [
     "REQUEST_KINDS",
     "RESULT_KINDS",
     "RefundRequest",
+    "asks_refund",
     "encryption_of",
     "hide_refund",
     "hide_request",

@@ -58,13 +58,18 @@ def write_refund(
     return Draft(FEEDBACK_KIND, now, tags, ciphertext)
 
 
+def asks_refund(event: Event) -> bool:
+    """Say whether this wants to be a request for a refund, before anything is decrypted."""
+    return event.kind == FEEDBACK_KIND and event.tag("status") == STATUS
+
+
 def read_refund(event: Event, hidden: str | None) -> RefundRequest:
     """Read the request; `hidden` is its content, decrypted.
 
     Raises:
         Malformed: if it is no request for a refund, or has no invoice.
     """
-    if event.kind != FEEDBACK_KIND or event.tag("status") != STATUS:
+    if not asks_refund(event):
         raise Malformed("this is no request for a refund")
     amount, bolt11 = read_amount(parse_tags(plaintext(event, hidden)))
     if amount is None or bolt11 is None:

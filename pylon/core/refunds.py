@@ -1,0 +1,39 @@
+"""A customer's invoice for what is owed, checked before anything is paid back."""
+
+from attrs import frozen
+
+from pylon.core.fees import fee_limit
+from pylon.core.job_machine import RefundAsked
+from pylon.errors import BadInvoice
+from pylon.model.job import Refund
+from pylon.model.money import Msat, Network
+from pylon.wire import bolt11
+from pylon.wire.jobs import RefundRequest
+
+EXPIRY_MARGIN_SECONDS = 10  # an invoice with less time left is not worth starting to pay
+
+
+@frozen
+class RefundTerms:
+    """Where we pay back, and what that may cost on top of what is owed."""
+
+    network: Network
+    fee_percent: int
+    fee_floor: Msat
+
+
+def read_refund(request: RefundRequest, terms: RefundTerms, now: int) -> RefundAsked:
+    """Read the invoice in a request; how much is owed, and to whom, the job knows.
+
+    Raises:
+        BadInvoice: if it cannot be read, or is not to be paid.
+    """
+    invoice = bolt11.decode(request.bolt11)
+    if invoice.network is not terms.network:
+        raise BadInvoice(f"the invoice is for {invoice.network}, and we pay on {terms.network}")
+    if invoice.amount != request.amount:
+        raise BadInvoice("the request and its invoice differ in their amounts")
+    if invoice.expires_at < now + EXPIRY_MARGIN_SECONDS:
+        raise BadInvoice("the invoice has expired, or is about to")
+    most = fee_limit(request.amount, percent=terms.fee_percent, floor=terms.fee_floor)
+    return RefundAsked(Refund(request.bolt11, invoice.payment_hash, most), request.amount)
