@@ -111,7 +111,9 @@ def _ask_to_pay(plan: Plan) -> None:
 
 
 async def _look(wallet: "Wallet", plan: Plan) -> Ground:
-    return Ground(await wallet.balance(), await wallet.payment(plan.invoice.payment_hash))
+    known = await wallet.payment(plan.invoice.payment_hash)
+    able = (await wallet.info()).capabilities
+    return Ground(await wallet.balance(), known, obeys_limit=able.max_fee)
 
 
 def _pay(

@@ -30,6 +30,7 @@ class Ground:
 
     balance: "Msat"
     known: "PaymentResult | None"  # how an earlier attempt went
+    obeys_limit: bool  # whether the fee stays below what is asked for
 
 
 def plan_text(plan: Plan, ground: Ground, now: float) -> str:
@@ -37,8 +38,10 @@ def plan_text(plan: Plan, ground: Ground, now: float) -> str:
     from pylon.model.money import show_sats
 
     amount, *rest = summary(plan.invoice, now)
-    fee = ("fee", f"{show_sats(plan.max_fee)} at most")
-    return fields([amount, fee, *rest, ("balance", show_sats(ground.balance))])
+    fee = f"{show_sats(plan.max_fee)} at most"
+    if not ground.obeys_limit:
+        fee = f"as the wallet likes: it obeys no limit, and {show_sats(plan.max_fee)} are set aside"
+    return fields([amount, ("fee", fee), *rest, ("balance", show_sats(ground.balance))])
 
 
 def show_plan(plan: Plan, ground: Ground, now: float, *, json: bool) -> ExitCode:
@@ -47,6 +50,7 @@ def show_plan(plan: Plan, ground: Ground, now: float, *, json: bool) -> ExitCode
         "state": "dry-run",
         **as_json(plan.invoice, now),
         "max_fee_msat": plan.max_fee,
+        "obeys_max_fee": ground.obeys_limit,
         "balance_msat": ground.balance,
         "earlier_attempt": ground.known and state(ground.known),
     }

@@ -12,7 +12,7 @@ from pylon.adapters.wallet_secrets import WalletSecret, store_secret
 from pylon.cli.exit_codes import ExitCode
 from pylon.model.ids import PaymentHash, Preimage
 from pylon.model.money import ZERO, Msat, Network, from_sats
-from pylon.model.wallet import PaymentSettled
+from pylon.model.wallet import Capabilities, PaymentSettled
 from tests.cli.conftest import Pylon, Ran
 from tests.cli.terminal import terminal
 from tests.cli.wallet.elsewhere import SECRET, Elsewhere
@@ -50,6 +50,19 @@ def test_a_dry_run_shows_everything_and_pays_nothing(wallet: Wallet, asked: str)
     assert (value["state"], value["earlier_attempt"]) == ("dry-run", None)
     assert (value["amount_msat"], value["max_fee_msat"]) == (100_000, 5_000)
     assert balance(wallet) == 10_000_000
+
+
+def test_a_wallet_that_obeys_no_fee_limit_is_not_said_to(
+    wallet: Wallet, buyer: str, elsewhere: Elsewhere, asked: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYLON_WALLET_BACKEND", "nwc")
+    store_secret(find_home({}, asked=Path(buyer)), WalletSecret.NWC_URI, SECRET)
+
+    shown = wallet("pay", asked, "--dry-run").out
+    assert "as the wallet likes: it obeys no limit, and 5 sat are set aside" in shown
+    elsewhere.able = Capabilities(max_fee=True)
+    value = json.loads(wallet("pay", asked, "--dry-run", "--json").out)
+    assert value["obeys_max_fee"] is True
 
 
 def test_a_dry_run_knows_what_was_paid_already(wallet: Wallet, asked: str) -> None:
