@@ -3,10 +3,10 @@
 import inspect
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Protocol
 
 import trio
-from attrs import define, evolve, field
+from attrs import define, evolve, field, fields_dict
 
 from pylon.app.store import Store
 from pylon.ports.relay import Wire
@@ -93,29 +93,34 @@ class Tripwire:
 
     def guard(self, home: NodeHome) -> NodeHome:
         """Return the same home, with every way out of it watched."""
-        store = home.store
-        watched = Store(
-            jobs=_Watched(store.jobs, self, "jobs"),
-            orders=_Watched(store.orders, self, "orders"),
-            budget=_Watched(store.budget, self, "budget"),
-            earnings=_Watched(store.earnings, self, "earnings"),
-            cursors=_Watched(store.cursors, self, "cursors"),
-            payees=_Watched(store.payees, self, "payees"),
-        )
-        wallet = _Watched(home.wallet, self, "wallet")
+        return guarded(home, self)
 
-        @asynccontextmanager
-        async def dial(url: str) -> AsyncGenerator[Wire, None]:
-            async with home.dial(url) as wire:
-                yield _Watched(wire, self, "relay")
 
-        return evolve(home, store=watched, wallet=wallet, dial=dial)
+class Watcher(Protocol):
+    """Is told of every act, before it happens and after; it may raise, or never return."""
+
+    def counts(self, port: str, method: str) -> bool: ...
+
+    async def __call__(self, when: str, what: str) -> None: ...
+
+
+def guarded(home: NodeHome, wire: Watcher) -> NodeHome:
+    """Return the same home, with every way out of it passing `wire`."""
+    ports = {name: getattr(home.store, name) for name in fields_dict(Store)}
+    store = Store(**{name: _Watched(port, wire, name) for name, port in ports.items()})
+
+    @asynccontextmanager
+    async def dial(url: str) -> AsyncGenerator[Wire, None]:
+        async with home.dial(url) as line:
+            yield _Watched(line, wire, "relay")
+
+    return evolve(home, store=store, wallet=_Watched(home.wallet, wire, "wallet"), dial=dial)
 
 
 class _Watched:
     """Stands before a port, whose every act passes the wire twice."""
 
-    def __init__(self, port: Any, wire: Tripwire, name: str) -> None:
+    def __init__(self, port: Any, wire: Watcher, name: str) -> None:
         self._port, self._wire, self._name = port, wire, name
 
     def __getattr__(self, name: str) -> Any:
