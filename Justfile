@@ -33,3 +33,7 @@ fix:
 # How fast it is, beside the limits measured in the same run; about three minutes.
 bench:
     python -m benchmarks
+
+# The real programs under a monkey that kills, freezes and cuts them; prints a report as JSON.
+chaos N="10000" SEED="":
+    python -m tests.chaos {{N}} {{SEED}}

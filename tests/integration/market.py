@@ -96,9 +96,17 @@ class Process:
             assert self._process.returncode is None, self.errors
             await trio.sleep(0.02)
 
+    @property
+    def ended(self) -> bool:
+        return self._process.returncode is not None
+
     def interrupt(self) -> None:
         """Press Ctrl-C."""
-        self._process.send_signal(signal.SIGINT)
+        self.send(signal.SIGINT)
+
+    def send(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        self._process.send_signal(number)
 
     async def kill(self) -> None:
         """End it as a power cut would: SIGKILL."""
