@@ -1,12 +1,29 @@
 """What a person is told while an order is under way."""
 
 import pytest
+from attrs import evolve
 
 from pylon.cli.following import Follower
-from pylon.core.order_mail import OfferRefused, OrderChanged, PartialHeard, StatusHeard
+from pylon.core.order_mail import (
+    OfferDoubted,
+    OfferRefused,
+    OrderChanged,
+    PartialHeard,
+    StatusHeard,
+)
 from pylon.model import order as orders
 from pylon.model.ids import JobId
-from tests.cli.orders import FEE, NPUB, OFFER, ORDER, PREIMAGE, SELLER
+from pylon.model.money import PayMode
+from tests.cli.orders import (
+    FEE,
+    HELD_OFFER,
+    LOCKED_ANSWER,
+    NPUB,
+    OFFER,
+    ORDER,
+    PREIMAGE,
+    SELLER,
+)
 
 WHO = f"({NPUB[:12]}...)"
 ID = JobId(ORDER.id)
@@ -49,6 +66,52 @@ def test_the_turns_of_an_order_are_told_once_each(capsys: Shown) -> None:
         f"  error: too long {WHO}",
         f"  offer not accepted: 12 sat is above the limit {WHO}",
     ]
+
+
+def test_a_payment_that_is_held_is_told_as_what_it_is(capsys: Shown) -> None:
+    told = follower()
+    for state in (
+        orders.Paying(HELD_OFFER),
+        orders.Unknown(HELD_OFFER, 0),
+        orders.Unknown(HELD_OFFER, 9, answer=LOCKED_ANSWER),
+        orders.Paid(HELD_OFFER, PREIMAGE, FEE, LOCKED_ANSWER),
+    ):
+        told.tell(changed(state))
+
+    assert capsys.readouterr().err.splitlines() == [
+        "  12 sat held until the answer is there",
+        "  the answer is there, locked until it is paid",
+        "  paid 12 sat and 0.101 sat in fees",
+        "  opening the answer with what was paid for",
+    ]
+
+
+def test_what_is_held_can_be_called_off_and_what_is_paid_cannot(capsys: Shown) -> None:
+    told = follower()
+    told.tell(changed(orders.Paying(HELD_OFFER)))
+    assert not told.paying
+    told.tell(changed(orders.Paying(HELD_OFFER, cancelled=True)))
+    assert "called off; what is held comes back" in capsys.readouterr().err
+    told.tell(changed(orders.Paying(OFFER)))
+    assert told.paying
+
+
+def test_an_offer_that_brings_its_answer_says_so(capsys: Shown) -> None:
+    offer = evolve(OFFER, mode=PayMode.LOCKED, answer=LOCKED_ANSWER)
+    follower().tell(changed(orders.Reserving(offer)))
+    assert capsys.readouterr().err.splitlines() == [
+        f"  offer: 12 sat {WHO}",
+        "  the answer is there, locked until it is paid",
+    ]
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+def test_a_doubt_about_an_offer_is_told_once_also_to_programs(capsys: Shown, quiet: bool) -> None:
+    told = follower(quiet=quiet)
+    for _ in range(2):
+        told.tell(OfferDoubted(ID, SELLER, "its Lightning node is another"))
+
+    assert capsys.readouterr().err == f"pylon: warning: its Lightning node is another {WHO}\n"
 
 
 def test_pieces_are_shown_in_the_order_they_were_made(capsys: Shown) -> None:
