@@ -29,6 +29,7 @@ from pylon.core.order_machine import (
     CancelAsked,
     Denied,
     News,
+    ReclaimAsked,
     RequestPublished,
     RequestRefused,
     TimePassed,
@@ -112,6 +113,15 @@ class Buyer:
         self.mine.add(order)
         await self.listen()
         self._tasks.start_soon(self._time, order)
+        for hint in self._hints.values():
+            hint.poke()
+
+    async def reclaim(self, order: JobId) -> None:
+        """Go on getting back what its provider has promised; of that only the wallet has news."""
+        self.mine.add(order)
+        self.timed.add(order)
+        await self._tell(order, ReclaimAsked())
+        self.changed.poke()
         for hint in self._hints.values():
             hint.poke()
 

@@ -1,26 +1,28 @@
 """Buying for one command: a home opened as a buyer, orders placed, followed and read."""
 
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, ExitStack, asynccontextmanager
+from math import inf
 from secrets import token_hex
 
 import trio
 from attrs import evolve, frozen
 
+from pylon.adapters.home import Home
 from pylon.app.budget import refuse_uncapped
 from pylon.app.buyer import Buyer, BuyerParts, open_buyer
 from pylon.app.node import Opened, open_relays
 from pylon.app.store import Store, open_store
 from pylon.app.wallet import open_wallet
 from pylon.core.answers import read_text
-from pylon.core.order_machine import is_final
+from pylon.core.order_machine import is_final, is_owed
 from pylon.core.order_mail import OrderChanged
 from pylon.core.ordering import Wish, draft_request, make_order
 from pylon.core.outbox import COLLECTOR, PUBLISHER, TREASURER
-from pylon.errors import Misconfigured
+from pylon.errors import InUse, Misconfigured
 from pylon.model.ids import EventId, JobId
 from pylon.model.job import Encryption
-from pylon.model.order import Done, Order, OrderState
+from pylon.model.order import Disputed, Done, Order, OrderState, Reclaiming
 from pylon.ports.clock import Clock
 from pylon.ports.keys import Signer
 from pylon.ports.records import Record
@@ -38,6 +40,7 @@ KNOWN_ORDERS = 10_000  # how many of the latest orders a shortened id is looked 
 class Desk:
     """A home that can buy, and its memory."""
 
+    home: Home
     buyer: Buyer
     store: Store
     clock: Clock
@@ -46,12 +49,19 @@ class Desk:
         """Return unix seconds."""
         return self.clock.now()
 
+    def lock(self, job: JobId) -> AbstractContextManager[None]:
+        """Be the only process that drives an order; raise `InUse` where another is."""
+        return lock_order(self.home, job)
+
 
 @asynccontextmanager
 async def open_desk(
     opened: Opened, *, since: int, relays: Sequence[str] = ()
 ) -> AsyncGenerator[Desk, None]:
-    """Open a home for buying; `relays` stand in for the configured ones."""
+    """Open a home for buying; `relays` stand in for the configured ones.
+
+    What providers owe from earlier orders is asked back meanwhile.
+    """
     config = opened.config
     if relays:
         config = evolve(config, relay=evolve(config.relay, urls=tuple(relays)))
@@ -67,9 +77,29 @@ async def open_desk(
             since=since,
         ) as buyer,
     ):
+        desk = Desk(opened.home, buyer, store, opened.clock)
         for ended in await _unbalanced(store):
             await buyer.resume(ended)
-        yield Desk(buyer, store, opened.clock)
+        with ExitStack() as locks:
+            for record in await store.orders.in_phases(("Reclaiming",)):
+                await reclaim(desk, record.id, locks)
+            yield desk
+
+
+def lock_order(home: Home, job: JobId) -> AbstractContextManager[None]:
+    """Be the only process of a home that drives an order; raise `InUse` where another is."""
+    return home.lock(f"order-{job[:16]}")
+
+
+async def reclaim(desk: Desk, job: JobId, locks: ExitStack) -> None:
+    """Go on getting back what is owed for an order, unless another process is at it."""
+    if job in desk.buyer.mine:
+        return
+    try:
+        locks.enter_context(desk.lock(job))
+    except InUse:
+        return
+    await desk.buyer.reclaim(job)
 
 
 async def _unbalanced(store: Store) -> list[JobId]:
@@ -181,7 +211,41 @@ async def cancelled(desk: Desk, job: JobId) -> OrderState:
     await desk.buyer.cancel(job)
     with trio.move_on_after(LATE_SECONDS):  # an order that cannot be called off does not change
         async for item in desk.buyer.progress:
-            if item.order_id == job and isinstance(item, OrderChanged):
+            if item.order_id == job and isinstance(item, OrderChanged) and is_final(item.state):
                 break
     await wind_up(desk, job)
     return (await desk.store.orders.load([job]))[job].state
+
+
+async def owed(store: Store) -> list[Record[Order, OrderState]]:
+    """Return the orders for which a provider has promised money back, the oldest first."""
+    found = await store.orders.in_phases(("Reclaiming", "Disputed"))
+    return [record for record in found if is_owed(record.state)]
+
+
+async def ask_back(
+    desk: Desk, jobs_: Sequence[JobId], *, seconds: float | None
+) -> list[Record[Order, OrderState]]:
+    """Ask for what was paid for these orders and not answered; return how they stand in the end.
+
+    Waits, for so many seconds at most (None: however long it takes), until each is settled. One
+    whose provider has promised nothing may still hear that it does.
+    """
+    with ExitStack() as locks:
+        for record in (await desk.store.orders.load(jobs_)).values():
+            if is_owed(record.state):
+                await reclaim(desk, record.id, locks)
+            elif isinstance(record.state, Disputed):
+                locks.enter_context(desk.lock(record.id))
+                await desk.buyer.resume(record.id)
+        with trio.move_on_after(inf if seconds is None else seconds):
+            while any(map(_may_come_back, (await desk.store.orders.load(jobs_)).values())):
+                await desk.clock.sleep_until(desk.now() + LOOK_SECONDS)
+        for job in jobs_:
+            await wind_up(desk, job)
+    found = await desk.store.orders.load(jobs_)
+    return [found[job] for job in jobs_]
+
+
+def _may_come_back(record: Record[Order, OrderState]) -> bool:
+    return isinstance(record.state, Reclaiming | Disputed)

@@ -16,7 +16,7 @@ from pylon.core.pieces import Pieces
 if TYPE_CHECKING:
     from pylon.app.demo import Demo
     from pylon.core.order_mail import Progress
-    from pylon.model.order import Done, Order, OrderState
+    from pylon.model.order import Answer, Done, Order, OrderState
 
 PROMPT = "In one sentence: what is Bitcoin?"
 SHORT = 12  # characters of an id that are shown
@@ -153,13 +153,14 @@ class _Story:
                     stream(f"\n{' ' * _MARGIN}")
                 stream(self.filling.add(self.pieces.add(seq, text)))
             case mail.StatusHeard(status="processing"):
-                self._line("work", "the provider has its money and begins")
+                self._line("work", "the provider sees that it will be paid, and begins")
             case mail.OfferRefused(reason=reason):
                 self._line("refused", reason)
             case _:
                 return
 
     def _tell_state(self, state: "OrderState") -> None:
+        from pylon.core.order_machine import HELD_FIRST
         from pylon.model import order as orders
         from pylon.model.money import show_sats
 
@@ -169,16 +170,31 @@ class _Story:
                     "request", f"kind {self.order.request.kind}, event {self.order.id[:SHORT]}"
                 )
             case orders.Reserving(offer=offer):
-                self._line("offer", f"{show_sats(offer.amount)}, {offer.bolt11[:36]}...")
-            case orders.Paying():
+                terms = f"{show_sats(offer.amount)}, {offer.mode}"
+                self._line("offer", f"{terms}: {offer.bolt11[:36]}...")
+                self._tell_answer(offer.answer)
+            case (
+                orders.Paying(offer=offer, answer=answer)
+                | orders.Unknown(offer=offer, answer=answer)
+            ):
                 self._line("budget", "amount and fee are set aside before anything is paid")
+                if offer.mode in HELD_FIRST:
+                    self._line("held", "the money is on its way, and stays between the two")
+                self._tell_answer(answer)
             case orders.Paid(offer=offer, fee=fee, preimage=preimage):
                 proof = f"preimage {preimage[:SHORT]}..."
                 self._line(
                     "paid", f"{show_sats(offer.amount)} and {show_sats(fee)} in fees, {proof}"
                 )
+            case orders.Done(answer=answer) if answer.locked is not None:
+                self._line("opened", "the preimage opens it, and it is what was promised")
             case _:
                 return
+
+    def _tell_answer(self, answer: "Answer | None") -> None:
+        if answer is not None and answer.locked is not None:
+            lock = answer.locked.payment_hash[:SHORT]
+            self._line("locked", f"the answer is here; what opens it is paying for {lock}...")
 
     def _line(self, name: str, text: str) -> None:
         if not self.quiet and name not in self._told:
@@ -202,7 +218,15 @@ class _Story:
             say(f"  {line}")
 
 
-_STYLES = {"offer": "yellow", "paid": "bold yellow", "receipt": "bold green", "refused": "red"}
+_STYLES = {
+    "offer": "yellow",
+    "held": "yellow",
+    "locked": "cyan",
+    "paid": "bold yellow",
+    "opened": "cyan",
+    "receipt": "bold green",
+    "refused": "red",
+}
 _NEXT = (
     "1   pylon --home ~/a init",
     "    pylon --home ~/a run",

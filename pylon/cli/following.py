@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pylon.app.ordering import Desk
     from pylon.core.order_mail import Progress
     from pylon.model.ids import JobId, PublicKey
-    from pylon.model.order import Chosen, Order, OrderState
+    from pylon.model.order import Chosen, Offer, Order, OrderState, Paying, Unknown
 
 LATE_SECONDS = 8.0  # how long after its deadline an order may take to end by itself
 SILENCE_SECONDS = 3.0  # after so long without a relay a person is told why
@@ -69,15 +69,33 @@ class Follower:
                     self._say(f"offer: {show_sats(offer.amount)} ({short(offer.provider)})")
             case orders.Reserving(offer=offer) | orders.Chosen(offer=offer):
                 self._say(f"offer: {show_sats(offer.amount)} ({short(offer.provider)})")
-            case orders.Paying():
-                self.paying = True
-            case orders.Paid(offer=offer, fee=fee):
+                if offer.answer is not None:
+                    self._say("the answer is there, locked until it is paid")
+            case orders.Paying(offer=offer) | orders.Unknown(offer=offer):
+                self._tell_payment(state, offer)
+            case orders.Paid(offer=offer, fee=fee, answer=answer):
                 self.paying = True
                 self._say(f"paid {show_sats(offer.amount)} and {show_sats(fee)} in fees")
-            case orders.Unknown():
-                self._say("the payment's outcome is not known; it is being looked up")
+                if answer is not None:
+                    self._say("opening the answer with what was paid for")
             case _:
                 return
+
+    def _tell_payment(self, state: "Paying | Unknown", offer: "Offer") -> None:
+        from pylon.core.order_machine import HELD_FIRST
+        from pylon.model.money import show_sats
+        from pylon.model.order import Unknown
+
+        if offer.mode in HELD_FIRST:
+            self._say(f"{show_sats(offer.amount)} held until the answer is there")
+        else:
+            self.paying = True
+        if state.cancelled:
+            self._say("called off; what is held comes back when the provider lets go of it")
+        elif offer.mode not in HELD_FIRST and isinstance(state, Unknown):
+            self._say("the payment's outcome is not known; it is being looked up")
+        if state.answer is not None and state.answer.locked is not None:
+            self._say("the answer is there, locked until it is paid")
 
     def _warn(self, line: str) -> None:
         """Warn once, also whoever wants to be told nothing else."""

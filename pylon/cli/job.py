@@ -9,8 +9,9 @@ from pylon.cli import order_view
 from pylon.cli.commands import subcommands
 from pylon.cli.context import AsJson, Context, InContext
 from pylon.cli.exit_codes import ExitCode
-from pylon.cli.job_driving import go_on, lock_of, opened_home
+from pylon.cli.job_driving import go_on, opened_home
 from pylon.cli.job_explain import explain
+from pylon.cli.job_refund import refund
 from pylon.cli.job_submit import submit
 from pylon.cli.output import emit, fields, say, table, when
 from pylon.cli.receipt import of_job
@@ -27,6 +28,7 @@ app = subcommands("job")
 app.command(submit)
 app.command(explain)
 app.command(of_job, name="receipt")
+app.command(refund)
 
 
 @app.command
@@ -93,6 +95,8 @@ def list_(
 def cancel(job: str, /, *, json: AsJson = False, context: InContext) -> int:
     """Call a job off, if nothing is paid yet, and tell the providers.
 
+    What is held for it comes back when its provider lets go of it.
+
     $ pylon job cancel 3fe2a9c1
 
     Parameters
@@ -120,12 +124,17 @@ async def _status(context: Context, job: str, json: bool) -> int:
 
 
 async def _list(context: Context, limit: int, json: bool) -> None:
+    from pylon.core.order_machine import is_owed
+
     async with context.store() as store:
         records = await store.orders.recent(limit=limit)
     if json:
         emit([order_view.as_json(r.facts, r.state) for r in records], as_json=True, text="")
     elif records:
         table(("JOB", "WHEN", "STATE", "PRICE", "ASKED"), map(_row, records))
+        if owing := [r for r in records if is_owed(r.state)]:
+            pylon = context.home().command
+            say(f"{len(owing)} of them are still to be paid back: {pylon} job refund", style="dim")
     else:
         say(f'no jobs yet: {context.home().command} job submit "What is 2+2?" --auto-pay')
 
@@ -146,7 +155,7 @@ def _row(record: "Record[Order, OrderState]") -> tuple[str, ...]:
 
 
 async def _cancel(opened: "Opened", job: str, json: bool) -> int:
-    from pylon.app.ordering import cancelled, find_order, open_desk
+    from pylon.app.ordering import cancelled, find_order, lock_order, open_desk
     from pylon.app.store import open_store
     from pylon.core.order_machine import is_final
 
@@ -155,7 +164,7 @@ async def _cancel(opened: "Opened", job: str, json: bool) -> int:
     order, state = record.facts, record.state
     if not is_final(state):
         try:
-            with opened.home.lock(lock_of(order.id)):
+            with lock_order(opened.home, order.id):
                 async with open_desk(opened, since=order.opened_at) as desk:
                     state = await cancelled(desk, order.id)
         except InUse as exc:

@@ -52,7 +52,7 @@ async def pick_up(opened: "Opened", desk: "Desk", job: "JobId", json: bool) -> i
 
     order = (await desk.store.orders.load([job]))[job].facts
     try:
-        with opened.home.lock(lock_of(job)):
+        with desk.lock(job):
             await desk.buyer.resume(job)
             return await finish(opened, desk, order, json)
     except InUse:
@@ -138,8 +138,3 @@ def _told_how_it_goes_on(opened: "Opened", follower: Follower) -> Generator[None
             say(f"to go on: {pylon} job results {job} --wait", as_is=True)
             if not follower.paying:
                 say(f"to call it off: {pylon} job cancel {job}", as_is=True)
-
-
-def lock_of(job: "JobId") -> str:
-    """Name the lock of whoever drives an order."""
-    return f"order-{job[:16]}"

@@ -9,7 +9,7 @@ from cyclopts.validators import Number
 
 from pylon.cli.context import AsJson, InContext
 from pylon.cli.following import wants_pieces
-from pylon.cli.job_driving import finish, go_on, lock_of, opened_home, pick_up
+from pylon.cli.job_driving import finish, go_on, opened_home, pick_up
 from pylon.cli.output import is_interactive, say
 from pylon.errors import Malformed, Misconfigured
 
@@ -130,7 +130,7 @@ async def _submit(opened: "Opened", wish: "Wish", key: str | None, json: bool) -
         return await go_on(opened, earlier, wait=True, json=json)
     order = prepare(opened, wish)
     async with open_desk(opened, since=order.opened_at, relays=wish.relays) as desk:
-        with opened.home.lock(lock_of(order.id)):
+        with desk.lock(order.id):
             placed = await place(desk, order, key)
             if placed == order.id:
                 if not json:

@@ -6,8 +6,9 @@ from pylon.cli.exit_codes import ExitCode
 from pylon.errors import PeerFault
 
 if TYPE_CHECKING:
-    from pylon.model.ids import PublicKey
-    from pylon.model.order import Offer, Order, OrderState
+    from pylon.model.ids import PaymentHash, PublicKey
+    from pylon.model.money import Msat
+    from pylon.model.order import Offer, Order, OrderState, Paying, Unknown
 
 SHORT = 8  # characters of an id that are shown; commands take them for the whole
 LATE_SECONDS = 5  # how long after its deadline an order that is watched may take to end
@@ -15,8 +16,6 @@ LATE_SECONDS = 5  # how long after its deadline an order that is watched may tak
 
 def as_json(order: "Order", state: "OrderState", answer: str | None = None) -> dict[str, Any]:
     """Lay an order out for programs; every key is always there, null where nothing is known."""
-    from pylon.model import order as orders
-
     offer: Offer | None = getattr(state, "offer", None)
     return {
         "id": order.id,
@@ -33,7 +32,10 @@ def as_json(order: "Order", state: "OrderState", answer: str | None = None) -> d
         "payment_hash": offer.payment_hash if offer else None,
         "preimage": getattr(state, "preimage", None),
         "invoice": offer.bolt11 if offer else None,
-        "result": state.answer.result if isinstance(state, orders.Done) else None,
+        "mode": str(offer.mode) if offer else None,
+        "refund_msat": _refund(state),
+        "refund_payment_hash": _refund_hash(state),
+        "result": _result(state),
         "answer": answer,
     }
 
@@ -41,12 +43,12 @@ def as_json(order: "Order", state: "OrderState", answer: str | None = None) -> d
 def receipt(order: "Order", state: "OrderState", words: str) -> list[tuple[str, str]]:
     """Lay an order out for people: what is known of it, with what proves it."""
     from pylon.cli.output import when
-    from pylon.model import order as orders
     from pylon.model.money import show_sats
     from pylon.wire import entities
 
     offer: Offer | None = getattr(state, "offer", None)
     who, fee = provider(order, state), getattr(state, "fee", None)
+    refund = _refund(state)
     known = {
         "job": order.id,
         "asked": question(order),
@@ -55,11 +57,44 @@ def receipt(order: "Order", state: "OrderState", words: str) -> list[tuple[str, 
         "provider": entities.npub(who) if who else None,
         "price": show_sats(offer.amount) if offer else None,
         "fee": show_sats(fee) if offer and fee is not None else None,
+        "paid by": str(offer.mode) if offer else None,
         "payment hash": offer.payment_hash if offer else None,
         "preimage": getattr(state, "preimage", None),
-        "result": state.answer.result if isinstance(state, orders.Done) else None,
+        "refund": None if refund is None else show_sats(refund),
+        "result": _result(state),
     }
     return [(label, value) for label, value in known.items() if value is not None]
+
+
+def _refund(state: "OrderState") -> "Msat | None":
+    """Say what has been given back, or is to be; None where nothing was promised."""
+    from pylon.model import order as orders
+
+    match state:
+        case orders.Reclaiming(amount=amount) | orders.Refunded(amount=amount):
+            return amount
+        case orders.Disputed(refund=refund):
+            return refund or None
+        case _:
+            return None
+
+
+def _refund_hash(state: "OrderState") -> "PaymentHash | None":
+    from pylon.model import order as orders
+
+    match state:
+        case orders.Reclaiming(invoice=invoice):
+            return None if invoice is None else invoice.payment_hash
+        case orders.Refunded(invoice=payment_hash):
+            return payment_hash
+        case _:
+            return None
+
+
+def _result(state: "OrderState") -> str | None:
+    from pylon.model import order as orders
+
+    return state.answer.result if isinstance(state, orders.Done | orders.Cheated) else None
 
 
 def question(order: "Order") -> str:
@@ -102,10 +137,12 @@ def in_words(
     `pylon` is how a command for this home is called. With `now` (unix seconds) an order that
     nobody has looked after since its deadline is told from one that is under way.
     """
-    from pylon.core.order_machine import is_final
+    from pylon.core.order_machine import is_final, is_owed
     from pylon.model.order import Disputed
 
     words = _in_words(state)
+    if is_owed(state):
+        return f"{words}: {pylon} job refund {order.id[:SHORT]} --wait"
     if is_final(state) and not isinstance(state, Disputed):
         return words
     left = now is not None and now > order.deadline + LATE_SECONDS and not is_final(state)
@@ -140,16 +177,53 @@ def _with_offer(state: "OrderState", offer: "Offer") -> str:
     match state:
         case orders.Chosen():
             return f"{price} asked; waiting for a yes"
-        case orders.Unknown():
-            return f"{price} may or may not be paid, and will not be paid twice; asking the wallet"
-        case orders.Paid():
+        case orders.Reserving():
+            return f"paying {price}"
+        case orders.Paying() | orders.Unknown():
+            return _under_way(state, offer, price)
+        case orders.Paid(answer=None):
             return f"{price} paid; waiting for the answer"
+        case orders.Paid():
+            return f"{price} paid; opening the answer"
         case orders.Done(fee=fee):
             return f"answered; {price} paid, {show_sats(fee)} in fees"
+        case _:
+            return _gone_wrong(state, price)
+
+
+def _under_way(state: "Paying | Unknown", offer: "Offer", price: str) -> str:
+    from pylon.core.order_machine import HELD_FIRST
+    from pylon.model.order import Unknown
+
+    if state.cancelled:
+        return f"called off; {price} are held until the provider lets go of them"
+    if offer.mode in HELD_FIRST:
+        return f"{price} are held until the answer is there, and come back if it never is"
+    if isinstance(state, Unknown):
+        return f"{price} may or may not be paid, and will not be paid twice; asking the wallet"
+    return f"paying {price}"
+
+
+def _gone_wrong(state: "OrderState", price: str) -> str:
+    from pylon.model import order as orders
+    from pylon.model.money import show_sats
+
+    match state:
+        case orders.Reclaiming(reason=reason, amount=amount):
+            return f"{reason}; {show_sats(amount)} are asked back"
+        case orders.Refunded(reason=reason, amount=amount):
+            return f"{reason}; {show_sats(amount)} came back"
+        case orders.Disputed(reason=reason, refund=refund) if refund:
+            return f"{reason}; {show_sats(refund)} were promised back and have not come"
         case orders.Disputed(reason=reason):
             return f"{reason}; {price} are with the provider, and a late answer still counts"
+        case orders.Cheated(reason=reason):
+            return (
+                f"{price} paid for an answer that is not what was sold: {reason}; "
+                "the proof is kept, and this provider is not paid any more"
+            )
         case _:
-            return f"paying {price}"
+            return price
 
 
 def advice(state: "OrderState", *, pylon: str = "pylon") -> str | None:
@@ -160,7 +234,7 @@ def advice(state: "OrderState", *, pylon: str = "pylon") -> str | None:
         Cause.RELAYS: "`pylon run` and `pylon relay` serve a relay on this machine",
         Cause.TIME: "is a provider running? --timeout gives it longer",
         Cause.PAYMENT: f"see {pylon} wallet balance, and {pylon} wallet fund",
-        Cause.BUDGET: "the caps are under [budget] in config.toml",
+        Cause.BUDGET: f"see {pylon} budget show",
     }
     return helps.get(state.cause) if isinstance(state, Declined | NotServed) else None
 
@@ -183,7 +257,7 @@ def exit_code(state: "OrderState") -> ExitCode:
             return ExitCode.OK
         case orders.NotServed(cause=cause) | orders.Declined(cause=cause):
             return causes[cause]
-        case orders.Disputed():
+        case orders.Disputed() | orders.Reclaiming() | orders.Refunded() | orders.Cheated():
             return ExitCode.PROVIDER_FAILURE
         case orders.Paying() | orders.Unknown():
             return ExitCode.PAYMENT_UNKNOWN

@@ -292,6 +292,8 @@ def test_where_no_relay_answers_a_person_is_told_why_and_what_helps(
 ) -> None:
     monkeypatch.setattr("sys.stdin", Stdin(b"Why is it so quiet?"))
 
+    monkeypatch.setattr("pylon.cli.following.SILENCE_SECONDS", 0.2)
+
     ran = pylon("job", "submit", "--input", "-", "--auto-pay", "--timeout", "4")
 
     assert (ran.status, ran.out) == (ExitCode.NETWORK, "")

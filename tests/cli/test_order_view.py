@@ -13,14 +13,34 @@ from pylon.model.job import JobInput
 from pylon.model.order import Cause, OrderState
 from pylon.wire import jobs
 from tests.adapters.stores import samples
-from tests.cli.orders import ANSWER, DISPUTED, DONE, JOB, NPUB, OFFER, ORDER, RESULT, SELLER, STATES
+from tests.cli.orders import (
+    ANSWER,
+    CHEATED,
+    DISPUTED,
+    DONE,
+    FEE,
+    HELD_OFFER,
+    JOB,
+    LOCKED_ANSWER,
+    NPUB,
+    OFFER,
+    ORDER,
+    PREIMAGE,
+    RECLAIMING,
+    REFUND,
+    REFUNDED,
+    RESULT,
+    SELLER,
+    STATES,
+)
 
 AFTER = ORDER.deadline + 60
 PICK_UP = "pylon --home ~/b job results 00000000 --wait"
+GET_BACK = "pylon --home ~/b job refund 00000000 --wait"
 KEYS = [
     *("id", "state", "reason", "kind", "opened_at", "deadline", "network", "max_price_msat"),
-    *("provider", "price_msat", "fee_msat", "payment_hash", "preimage", "invoice", "result"),
-    "answer",
+    *("provider", "price_msat", "fee_msat", "payment_hash", "preimage", "invoice", "mode"),
+    *("refund_msat", "refund_payment_hash", "result", "answer"),
 ]
 
 
@@ -77,6 +97,41 @@ def test_a_program_is_told_what_was_paid_to_whom_for_what() -> None:
             ),
         ),
         (orders.Withdrawn(), "called off; nothing was paid"),
+        (
+            orders.Paying(HELD_OFFER),
+            f"12 sat are held until the answer is there, and come back if it never is: {PICK_UP}",
+        ),
+        (
+            orders.Unknown(HELD_OFFER, samples.NOW),
+            f"12 sat are held until the answer is there, and come back if it never is: {PICK_UP}",
+        ),
+        (
+            orders.Unknown(HELD_OFFER, samples.NOW, cancelled=True),
+            f"called off; 12 sat are held until the provider lets go of them: {PICK_UP}",
+        ),
+        (
+            orders.Paid(OFFER, PREIMAGE, FEE, LOCKED_ANSWER),
+            f"12 sat paid; opening the answer: {PICK_UP}",
+        ),
+        (
+            CHEATED,
+            (
+                "12 sat paid for an answer that is not what was sold: the preimage does not open "
+                "the locked result; the proof is kept, and this provider is not paid any more"
+            ),
+        ),
+        (
+            RECLAIMING,
+            f"paid, then refused: no memory; 12 sat are asked back: {GET_BACK}",
+        ),
+        (REFUNDED, "paid, then refused: no memory; 12 sat came back"),
+        (
+            evolve(DISPUTED, refund=OFFER.amount),
+            (
+                "paid, and not answered in time; 12 sat were promised back and have not come: "
+                f"{GET_BACK}"
+            ),
+        ),
     ],
 )
 def test_a_person_is_told_what_a_state_means_for_the_money_and_what_to_do(
@@ -84,6 +139,24 @@ def test_a_person_is_told_what_a_state_means_for_the_money_and_what_to_do(
 ) -> None:
     assert words(state) == said
     assert words(state, now=ORDER.opened_at) == said
+
+
+def test_a_program_is_told_how_it_was_paid_and_what_comes_back() -> None:
+    told = order_view.as_json(ORDER, RECLAIMING)
+    assert (told["mode"], told["refund_msat"]) == ("prepay", 12_000)
+    assert told["refund_payment_hash"] == REFUND.payment_hash
+    asked = order_view.as_json(ORDER, evolve(RECLAIMING, invoice=None))
+    assert (asked["refund_msat"], asked["refund_payment_hash"]) == (12_000, None)
+    back = order_view.as_json(ORDER, REFUNDED)
+    assert (back["refund_msat"], back["refund_payment_hash"]) == (12_000, REFUND.payment_hash)
+    assert order_view.as_json(ORDER, DISPUTED)["refund_msat"] is None
+    assert order_view.as_json(ORDER, evolve(DISPUTED, refund=5))["refund_msat"] == 5
+    assert order_view.as_json(ORDER, CHEATED)["result"] == RESULT
+
+
+def test_a_refund_is_on_the_receipt_until_and_after_it_has_come() -> None:
+    for state in (RECLAIMING, REFUNDED, evolve(DISPUTED, refund=OFFER.amount)):
+        assert ("refund", "12 sat") in order_view.receipt(ORDER, state, "")
 
 
 def test_an_order_that_was_left_is_told_from_one_under_way() -> None:
@@ -103,6 +176,7 @@ def test_the_receipt_of_a_done_job_names_all_that_proves_it() -> None:
         ("provider", NPUB),
         ("price", "12 sat"),
         ("fee", "0.101 sat"),
+        ("paid by", "prepay"),
         ("payment hash", "23" * 32),
         ("preimage", "cd" * 32),
         ("result", RESULT),
@@ -157,6 +231,9 @@ def test_a_question_is_read_back_as_it_is_written() -> None:
         (orders.Declined("", Cause.BUDGET), ExitCode.OVER_BUDGET),
         (orders.Declined("", Cause.PERSON), ExitCode.FAILURE),
         (DISPUTED, ExitCode.PROVIDER_FAILURE),
+        (CHEATED, ExitCode.PROVIDER_FAILURE),
+        (RECLAIMING, ExitCode.PROVIDER_FAILURE),
+        (REFUNDED, ExitCode.PROVIDER_FAILURE),
         (orders.Paying(OFFER), ExitCode.PAYMENT_UNKNOWN),
         (orders.Unknown(OFFER, 0), ExitCode.PAYMENT_UNKNOWN),
         (orders.Withdrawn(), ExitCode.FAILURE),
