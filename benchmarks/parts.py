@@ -13,6 +13,7 @@ from pylon.config import Config
 from pylon.core.ordering import Wish, draft_request
 from pylon.model.event import Event
 from pylon.model.inference import BackendHealth, Completion, Prompt, Usage
+from pylon.model.money import PayMode
 from pylon.wire.secp import KeyPair
 
 CLOCK = SystemClock()
@@ -22,6 +23,7 @@ MODEL = "instant"
 QUESTION = "What is the capital of France, and since when? Answer in one sentence. " * 3
 ANSWER = "Paris, with interruptions, since the tenth century. " * 4
 SLOTS = 64
+LONGEST_JOB_SECONDS = 2_400  # the ledger holds a payment for no more than an hour
 _COMPLETION = Completion(ANSWER, "stop", Usage(60, 40), MODEL, "llamacpp")
 _MANY = 1_000_000
 _numbers = count()
@@ -54,18 +56,23 @@ class InstantBackend:
         return nullcontext(_Generation(_COMPLETION))
 
 
-def config(*, paid: bool) -> Config:
-    """Return the default configuration without its limits on how much at once."""
+def config(*, paid: bool, mode: PayMode = PayMode.PREPAY) -> Config:
+    """Return the default configuration without its limits on how much at once, in one mode."""
     default = Config()
     provider = evolve(
         default.provider,
         require_payment=paid,
+        modes=(mode.value,),
         max_queue=_MANY,
         max_open_jobs_per_buyer=_MANY,
+        max_unpaid_per_buyer=_MANY,
+        max_holds=_MANY,
+        max_holds_per_buyer=_MANY,
     )
-    backends = evolve(default.backends, job_timeout_seconds=86_400)
+    buyer = evolve(default.buyer, modes=(mode.value,))
+    backends = evolve(default.backends, job_timeout_seconds=LONGEST_JOB_SECONDS)
     budget = evolve(default.budget, per_day_sats=_MANY)
-    return evolve(default, provider=provider, backends=backends, budget=budget)
+    return evolve(default, provider=provider, buyer=buyer, backends=backends, budget=budget)
 
 
 def request(config_: Config) -> Event:

@@ -33,7 +33,7 @@ from pylon.core.order_mail import OrderChanged
 from pylon.core.ordering import Wish, make_order
 from pylon.model.event import Event
 from pylon.model.ids import RelayUrl
-from pylon.model.money import Network, from_sats
+from pylon.model.money import Network, PayMode, from_sats
 from pylon.model.order import Done, Order
 from pylon.ports.channels import drain
 from pylon.wire import event as events
@@ -50,6 +50,12 @@ PACED_JOBS = 500
 PACE = 100  # jobs a second
 NODES = {PROVIDER: KeyPair(b"\x05" * 32), CUSTOMER: KeyPair(b"\x06" * 32)}
 FUNDS = from_sats(5_000_000)
+INCLUDES = {
+    PayMode.PREPAY: "request, offer, invoice, budget, payment on the ledger, work, result, receipt",
+    PayMode.HOLD: "as prepay; the payment is held until a relay has the result",
+    PayMode.LOCKED: "request, work, locked result with its invoice, budget, payment, opening",
+    PayMode.HOLD_LOCKED: "as hold; the result is locked, and opened with the preimage",
+}
 
 
 # The processes
@@ -78,7 +84,7 @@ async def open_party(
 
 
 async def provide(port: str, folder: str, mode: str) -> None:
-    settings = config(paid=mode == "paid")
+    settings = config(paid=False) if mode == "free" else config(paid=True, mode=PayMode(mode))
     async with (
         open_party("provider", PROVIDER, port, folder) as party,
         trio.open_nursery() as nursery,
@@ -164,9 +170,9 @@ class Asker:
         return [event for event in found if event.kind == 6050]
 
 
-async def buy(port: str, folder: str) -> None:
+async def buy(port: str, folder: str, mode: str) -> None:
     """Be the buyer of paid jobs."""
-    settings = config(paid=True)
+    settings = config(paid=True, mode=PayMode(mode))
     async with open_party("buyer", CUSTOMER, port, folder) as party:
         await party.wallet.fund(FUNDS)
         parts = BuyerParts(settings, CUSTOMER, party.store, party.wallet, party.pool, CLOCK)
@@ -236,7 +242,7 @@ class Market:
 def market(mode: str) -> Generator[Market, None, None]:
     with tempfile.TemporaryDirectory() as folder, child("benchmarks.relay", "serve", "") as relay:
         port = relay.hello
-        customer = ("buy", port, folder) if mode == "paid" else ("ask", port)
+        customer = ("ask", port) if mode == "free" else ("buy", port, folder, mode)
         with (
             child("benchmarks.trade", "provide", port, folder, mode) as provider,
             child("benchmarks.trade", *customer) as buyer,
@@ -246,7 +252,7 @@ def market(mode: str) -> Generator[Market, None, None]:
 
 def measure(*, durable: float | None = None, ledger: float | None = None) -> list[Row | Size]:
     """Measure free and paid jobs; the limits are the same without a relay, and the ledger alone."""
-    return [*_honest(durable), _paid(ledger)]
+    return [*_honest(durable), *[_paid(mode, ledger) for mode in INCLUDES]]
 
 
 def _honest(limit: float | None) -> list[Row | Size]:
@@ -264,12 +270,13 @@ def _honest(limit: float | None) -> list[Row | Size]:
     ]
 
 
-def _paid(limit: float | None) -> Row:
-    with market("paid") as parties:
+def _paid(mode: PayMode, limit: float | None) -> Row:
+    with market(mode) as parties:
         parties.customer.ask("50")  # warm
         per_second, costs = _flood(parties, PAID_JOBS, "{}")
-    includes = "request, offer, invoice, budget, payment on the ledger, work, result, receipt"
-    return Row("paid job", per_second, f"{costs}; {includes}", limit, 250)
+    name = "paid job" if mode is PayMode.PREPAY else f"paid job, {mode}"
+    target = 250 if mode is PayMode.PREPAY else 200
+    return Row(name, per_second, f"{costs}; {INCLUDES[mode]}", limit, target)
 
 
 def _flood(parties: Market, count: int, question: str) -> tuple[float, str]:
