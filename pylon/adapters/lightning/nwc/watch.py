@@ -29,6 +29,7 @@ LIFE_SECONDS = 86_400  # an invoice may be paid so long after it was made
 OVERLAP_SECONDS = 3_600  # what was settled so long before the cursor is told again
 LATE_SECONDS = 3_600  # an open invoice is looked at so long after it has expired
 _AT_ONCE = 1024
+_STALE_PAGES = 4  # with nothing new: this wallet shows the same page whatever it is asked for
 _HEARD = (NotificationType.PAYMENT_RECEIVED, NotificationType.HOLD_ACCEPTED)
 _OPEN = (InvoiceState.OPEN, InvoiceState.ACCEPTED)
 
@@ -91,6 +92,7 @@ class Watch:
     _after: int
     _offset: int | None = field(default=0, init=False)  # in the wallet's list; None: it is read
     _listed: set[str] = field(factory=set, init=False)
+    _stale: int = field(default=0, init=False)  # pages in a row with nothing new
     _notified: deque[Transaction] = field(factory=lambda: deque(maxlen=_AT_ONCE), init=False)
     _hint: Hint = field(factory=Hint, init=False)
     _poll_at: float = field(default=0.0, init=False)
@@ -143,7 +145,10 @@ class Watch:
         for tx in new:
             await self._note_listed(tx)
         self._listed.update(tx.payment_hash for tx in new)
-        self._offset = offset + len(answer.transactions) if new else None
+        # What comes in while we read pushes the list on, so that a page may be one we have read.
+        self._stale = 0 if new else self._stale + 1
+        ended = not answer.transactions or self._stale == _STALE_PAGES
+        self._offset = None if ended else offset + len(answer.transactions)
 
     async def _note_listed(self, tx: Transaction) -> None:
         status = await self._status(tx)
