@@ -325,16 +325,19 @@ class LndNode:
         found = self.invoices.get(payment_hash)
         if found is None:
             raise GrpcError(NOT_FOUND, "unable to locate invoice")
-        status = await self.wallet.lookup(payment_hash)
-        assert status is not None
-        return evolve(found, state=status.state)
+        return self._at_this_time(found)
+
+    def _at_this_time(self, one: Added) -> Added:
+        expired = self.clock.now() > one.created + one.expiry
+        is_late = one.state is InvoiceState.OPEN and expired
+        return evolve(one, state=InvoiceState.EXPIRED) if is_late else one
 
     async def _one(self, payment_hash: PaymentHash) -> dict[str, Any]:
         return self._shown(await self._find(payment_hash))
 
     async def _list(self, query: Any) -> dict[str, Any]:
         await self._catch_up()
-        known = [await self._find(payment_hash) for payment_hash in self.invoices]
+        known = [self._at_this_time(one) for one in self.invoices.values()]
         if query.get("pending_only") == "true":
             known = [one for one in known if one.state in (InvoiceState.OPEN, "accepted")]
         since = int(query.get("creation_date_start", "0"))

@@ -268,18 +268,19 @@ async def test_what_no_stream_tells_is_found_by_looking(
     monkeypatch.setattr(watch, "POLL_SECONDS", 0.01)
     town.nodes["payee"].mute = True
     paid, withdrawn, held = await invoice(town), await invoice(town), await hold(town)
+    expected = {
+        paid.payment_hash: InvoiceState.SETTLED,
+        withdrawn.payment_hash: InvoiceState.CANCELLED,
+        HASH: InvoiceState.ACCEPTED,
+    }
     async with town.payee.watch(after=0) as told, trio.open_nursery() as nursery:
         await until_asked(town, "payee", "/v1/invoices", looks(town) + 2)
         await town.payee.cancel_invoice(withdrawn.payment_hash)
         await pay(town.payer, paid.bolt11)
         nursery.start_soon(pay, town.payer, held.bolt11)
-        heard = {one.payment_hash: one.state for one in await take(told, 3)}
+        heard = {one.payment_hash: one.state for one in await take_until(told, expected)}
         nursery.cancel_scope.cancel()
-    assert heard == {
-        paid.payment_hash: InvoiceState.SETTLED,
-        withdrawn.payment_hash: InvoiceState.CANCELLED,
-        HASH: InvoiceState.ACCEPTED,
-    }
+    assert heard == expected
 
 
 async def test_what_expires_is_not_told_as_cancelled(
