@@ -147,7 +147,7 @@ class PausedAfter:
 
 async def test_a_pause_between_reserving_and_paying_leaves_nothing_behind(till: Till) -> None:
     bill, paused = await till.bill(), PausedAfter(till.budget)
-    purse = evolve(till.purse(), budget=paused)  # type: ignore[arg-type]  # it passes all else on
+    purse = evolve(till.purse(), budget=paused)
 
     with pytest.raises(OverBudget, match="paused"):
         await purse.pay(bill, deadline_seconds=SECONDS)

@@ -5,9 +5,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
 
+from pylon.app.store import open_store
 from pylon.cli.exit_codes import ExitCode
+from pylon.model.budget import Purpose
+from pylon.model.money import Msat
+from tests.adapters.stores.samples import NOW, job_id, payment_hash
 from tests.cli.conftest import Pylon, Ran
+from tests.cli.orders import NPUB, SELLER
 
 CAPS = ("per_job", "per_provider", "per_hour", "per_day", "total")
 
@@ -53,6 +59,27 @@ def test_every_cap_is_shown_with_what_is_spent_set_aside_and_left(
     lines = [line.split("\t") for line in pylon("budget", "show").out.splitlines()]
     assert lines[0] == ["CAP", "LIMIT", "SPENT", "SET ASIDE", "LEFT", "OF"]
     assert lines[4] == ["per day", "10,000 sat", "10.101 sat", "0 sat", "9,989.899 sat", ""]
+
+
+def test_the_job_and_the_provider_that_cost_most_are_named(pylon: Pylon, machine: Path) -> None:
+    pylon("init")
+
+    async def spend() -> None:
+        async with open_store(machine / ".pylon" / "pylon.db") as store:
+            purpose = Purpose(job_id(1), SELLER)
+            amount, fee = Msat(12_000), Msat(5_000)
+            await store.budget.reserve(
+                payment_hash(1), purpose, amount=amount, fee=fee, limits={}, now=NOW
+            )
+
+    trio.run(spend)
+
+    job, provider = shown(pylon)["caps"][:2]
+    assert (job["of"], provider["of"]) == (job_id(1), SELLER)
+    assert job["reserved_msat"] == provider["reserved_msat"] == 17_000
+    lines = [line.split("\t") for line in pylon("budget", "show").out.splitlines()]
+    assert lines[1] == ["per job", "1,000 sat", "0 sat", "17 sat", "983 sat", job_id(1)]
+    assert lines[2] == ["per provider", "-", "0 sat", "17 sat", "-", NPUB]
 
 
 def test_a_cap_that_is_set_holds_for_the_next_payment(pylon: Pylon, seller: str) -> None:

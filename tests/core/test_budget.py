@@ -198,10 +198,11 @@ def test_what_is_given_back_is_posted_nowhere() -> None:
 
 
 def test_spending_is_booked_once_and_giving_back_needs_a_reservation() -> None:
-    again = {"amount": Msat(99), "fee": Msat(9), "now": 5}
+    def spend(known: Entry | None) -> Entry | None:
+        return spent(known, amount=Msat(99), fee=Msat(9), now=5)
 
-    assert spent(entry(Standing.SPENT), **again) is None
-    assert spent(None, **again) == Entry(Purpose(), Standing.SPENT, Msat(99), Msat(9), 5)
+    assert spend(entry(Standing.SPENT)) is None
+    assert spend(None) == Entry(Purpose(), Standing.SPENT, Msat(99), Msat(9), 5)
     assert [released(known) for known in (None, entry(Standing.SPENT))] == [None, None]
     assert released(entry(Standing.RELEASED)) is None
 
