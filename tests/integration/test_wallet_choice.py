@@ -38,7 +38,7 @@ async def test_a_job_is_bought_with_a_wallet_over_nostr(market: Market) -> None:
     (entry,) = await market.paid(OTHER)
     assert (entry["state"], entry["payment_hash"]) == ("settled", done.json["payment_hash"])
     assert (await market.earnings())[0]["payment_hash"] == done.json["payment_hash"]
-    assert await market.faults() == []
+    assert (await market.ok(SELLER, "wallet", "audit"))["sound"]
     secret = uri.rpartition("secret=")[2]
     assert holding(market.root, secret) == ["other/secrets/nwc.uri"]
 
