@@ -1,0 +1,54 @@
+"""A market with everybody in it."""
+
+from attrs import define, field
+
+from tests.market.nodes import NodeHome, open_rows
+from tests.market.world import World
+from tests.simulation.people import Customer, Vendor
+from tests.simulation.plan import Plan
+from tests.simulation.record import Chronicle
+from tests.simulation.sky import Sky
+
+
+@define(eq=False)
+class Market:
+    """Everything in one run."""
+
+    plan: Plan
+    world: World
+    sky: Sky
+    chronicle: Chronicle
+    vendors: list[Vendor] = field(factory=list)
+    customers: list[Customer] = field(factory=list)
+    calm: bool = False
+    ended_at: float = 0.0
+
+    @property
+    def people(self) -> list[Vendor | Customer]:
+        """All honest ones."""
+        return [*self.vendors, *self.customers]
+
+    @property
+    def homes(self) -> list[NodeHome]:
+        """Return their homes."""
+        return [person.home for person in self.people]
+
+    def is_calm(self) -> bool:
+        """Say whether trouble has ended."""
+        return self.calm
+
+    async def is_over(self) -> bool:
+        """Say whether nobody has anything left to do."""
+        for customer in self.customers:
+            for trip in customer.trips:
+                if not await customer.is_known(trip):
+                    return False
+        for home in self.homes:
+            store = home.store
+            if await store.jobs.unfinished() or await store.orders.unfinished():
+                return False
+            if await open_rows(home) or await store.jobs.in_phases(("Refunding",)):
+                return False
+            if await store.orders.in_phases(("Reclaiming",)):
+                return False
+        return True
