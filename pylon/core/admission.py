@@ -194,7 +194,8 @@ def _agree(
         price=price,
         offer_seconds=service.provider.offer_expiry_seconds,
         work_seconds=config.job_timeout_seconds,
-        streaming=request.param("stream") == "true",
+        # What is not paid for yet is not told piece by piece before it is locked.
+        streaming=request.param("stream") == "true" and mode is not PayMode.LOCKED,
     )
 
 

@@ -20,6 +20,7 @@ from pylon.model.ids import EventId, JobId, PublicKey
 from pylon.model.inference import BackendHealth, Message
 from pylon.model.job import JobInput, JobRequest
 from pylon.model.money import ZERO, Msat, PayMode
+from pylon.model.wallet import Capabilities
 
 NOW = 1_700_000_000
 ME, BUYER, OTHER = (PublicKey(name * 32) for name in ("aa", "bb", "cc"))
@@ -240,3 +241,14 @@ def test_work_is_free_only_where_we_say_so() -> None:
     assert (taken.mode, taken.price) == (PayMode.FREE, ZERO)
     nothing = evolve(SERVICE, pricing=PricingConfig(0, 0, 0, 0))
     assert terms(service=nothing).mode is PayMode.FREE, "an invoice needs an amount"
+
+
+def test_an_answer_that_is_paid_for_afterwards_is_not_told_piece_by_piece() -> None:
+    able = evolve(SERVICE, able=Capabilities(hold=True, chosen_preimage=True))
+    stream = (("stream", "true"),)
+
+    locked = terms(REQUEST, able, pay=(PayMode.LOCKED,), params=stream)
+    held = terms(REQUEST, able, pay=(PayMode.HOLD_LOCKED,), params=stream)
+
+    assert (locked.mode, locked.streaming) == (PayMode.LOCKED, False)
+    assert (held.mode, held.streaming) == (PayMode.HOLD_LOCKED, True)
