@@ -168,7 +168,10 @@ class NotOpened:
 
 @frozen
 class ReclaimAsked:
-    """The buyer wants to try once more to get back what a provider owes."""
+    """The buyer wants to try once more to get back what a provider owes.
+
+    It may not have had the money when it was asked, or may never have heard of it.
+    """
 
 
 @frozen
@@ -714,6 +717,8 @@ def _reclaiming(view: _View, state: Reclaiming, news: News) -> Step:
             return Step(evolve(state, invoice=invoice, asked_at=view.now), (sent,))
         case RefundInvoiceImpossible() if ours is None:
             return Step(_dispute(state))
+        case ReclaimAsked() if state.invoice is not None:
+            return Step(state, (SendRefundInvoice(state.offer.provider, state.invoice),))
         case RefundArrived(payment_hash) if payment_hash == ours:
             return Step(
                 Refunded(

@@ -12,19 +12,21 @@ from pylon.core.admission import CHAT_KIND
 from pylon.core.order_mail import OfferRefused, PartialHeard, StatusHeard
 from pylon.core.ordering import Wish
 from pylon.errors import GenerationFailed
+from pylon.model import job as jobs
 from pylon.model.event import Draft
 from pylon.model.inference import Message
-from pylon.model.job import Cancelled, Expired, Failed, FeedbackStatus, Settled
-from pylon.model.money import Msat
+from pylon.model.job import Cancelled, Expired, FeedbackStatus, Settled
+from pylon.model.money import Msat, from_sats
 from pylon.model.order import (
     Cause,
     Chosen,
     Declined,
-    Disputed,
     Done,
     NotServed,
     Paid,
     Published,
+    Reclaiming,
+    Refunded,
     Withdrawn,
 )
 from pylon.model.wallet import InvoiceState
@@ -221,20 +223,26 @@ async def test_a_paid_job_cannot_be_called_off(autojump_clock: MockClock) -> Non
         await is_one_paid_job(world, seller.home, shopper.home, order)
 
 
-async def test_work_that_fails_is_tried_again_then_owed_back(autojump_clock: MockClock) -> None:
+async def test_work_that_fails_is_tried_again_then_paid_back(autojump_clock: MockClock) -> None:
     backend = ScriptedBackend(("a", GenerationFailed("the model was unloaded")))
-    async with one_of_each(backend) as (_, seller, shopper):
+    async with one_of_each(backend) as (world, seller, shopper):
+        await seller.home.ledger.fund(from_sats(1))  # for the fee of paying back
         order = shopper.home.order(provider=seller.home.key)
         end = await shopper.buy(order)
-        assert isinstance(end, Disputed)
+        assert isinstance(end, Reclaiming)
         assert "the model was unloaded" in end.reason
         assert len(backend.prompts) == 3
-        failed = await job_becomes(seller.home, order, Failed)
-        assert isinstance(failed, Failed)
-        assert (failed.paid, failed.owed) == (end.offer.payment_hash, end.offer.amount)
+        back = await shopper.reaches(order, Refunded)
+        assert isinstance(back, Refunded)
+        assert back.amount == end.offer.amount
+        repaid = await job_becomes(seller.home, order, jobs.Refunded)
+        assert isinstance(repaid, jobs.Refunded)
+        assert (repaid.paid, repaid.owed) == (end.offer.payment_hash, end.offer.amount)
         assert (await seller.home.store.earnings.total()).jobs == 0
         await seller.home.no_rows()
         await shopper.home.no_rows()
+        assert await shopper.home.ledger.balance() == FUNDS - end.fee
+        assert await world.ledger_audit() == []
 
 
 async def test_work_that_succeeds_at_the_second_try_is_delivered(autojump_clock: MockClock) -> None:

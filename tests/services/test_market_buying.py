@@ -3,7 +3,6 @@
 import pytest
 from trio.testing import MockClock
 
-from pylon.core.ordering import Wish
 from pylon.model.money import PayMode
 from pylon.model.order import Done
 from tests.market.nodes import is_one_paid_job, one_of_each

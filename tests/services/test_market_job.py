@@ -14,8 +14,18 @@ from pylon.core.admission import CHAT_KIND, TEXT_KIND
 from pylon.core.order_mail import OfferRefused, PartialHeard, StatusHeard
 from pylon.core.ordering import Wish
 from pylon.model.event import Draft, Event
-from pylon.model.job import Failed, FeedbackStatus, Refused, Settled
-from pylon.model.order import Cause, Chosen, Disputed, Done, NotServed, Paid, Published, Withdrawn
+from pylon.model.job import FeedbackStatus, Refunded, Refused, Settled
+from pylon.model.money import Msat
+from pylon.model.order import (
+    Cause,
+    Chosen,
+    Done,
+    NotServed,
+    Paid,
+    Published,
+    Reclaiming,
+    Withdrawn,
+)
 from pylon.wire import jobs
 from pylon.wire.event import sign
 from tests.market.backend import ScriptedBackend
@@ -281,14 +291,15 @@ async def test_an_answer_that_no_event_can_hold_fails_the_job(
 ) -> None:
     backend = ScriptedBackend(pieces, then=("four",), seconds=1)
     async with one_of_each(backend) as (_, seller, shopper):
+        await seller.home.ledger.fund(Msat(1_000))  # for the fee of paying back
         order = shopper.home.order(provider=seller.home.key, encrypted=encrypted, streaming=True)
         end = await shopper.buy(order)
-        assert isinstance(end, Disputed)
+        assert isinstance(end, Reclaiming)
         assert "the answer cannot be delivered" in end.reason
         assert why in end.reason
-        failed = await job_becomes(seller.home, order, Failed)
-        assert isinstance(failed, Failed)
-        assert failed.owed == 12_000
+        repaid = await job_becomes(seller.home, order, Refunded)
+        assert isinstance(repaid, Refunded)
+        assert repaid.owed == 12_000
         await seller.home.no_rows()
         again = shopper.home.order("again", provider=seller.home.key)
         assert isinstance(await shopper.buy(again), Done)
@@ -300,7 +311,7 @@ async def test_a_backend_that_hangs_is_stopped_at_the_deadline(autojump_clock: M
     async with one_of_each(backend, seller=config) as (_, seller, shopper):
         order = shopper.home.order(provider=seller.home.key)
         end = await shopper.buy(order)
-        assert isinstance(end, Disputed)
+        assert isinstance(end, Reclaiming)
         assert "the work took too long" in end.reason
         await seller.home.no_rows()
         assert (backend.at_work, len(backend.prompts)) == (0, 1)

@@ -1,9 +1,12 @@
 """An order goes on in another process, after a restart, days later."""
 
+from pathlib import Path
+
 import pytest
 import trio
 from trio.testing import MockClock
 
+from pylon.adapters.home import Home
 from pylon.app import buyer, ordering
 from pylon.app.ordering import Desk
 from pylon.core.order_mail import OrderChanged
@@ -126,7 +129,9 @@ async def test_an_order_that_others_left_behind_keeps_nobody_from_buying(
 
 
 def desk(shopper: Shopper) -> Desk:
-    return Desk(shopper.buyer, shopper.home.store, shopper.home.world.clock)
+    nowhere = Path("nowhere")
+    home = Home(nowhere, nowhere, nowhere)
+    return Desk(home, shopper.buyer, shopper.home.store, shopper.home.world.clock)
 
 
 async def test_an_order_is_called_off_from_another_process(autojump_clock: MockClock) -> None:

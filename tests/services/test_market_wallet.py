@@ -72,7 +72,7 @@ async def test_a_wallet_that_does_not_answer_is_asked_until_it_does(
             await is_one_paid_job(world, seller.home, home, order)
 
 
-async def test_a_payment_that_never_reached_the_wallet_is_given_up(
+async def test_a_payment_that_never_reached_the_wallet_is_made_anew(
     autojump_clock: MockClock,
 ) -> None:
     async with open_world() as world, selling(node(world, SELLER)) as seller:
@@ -80,9 +80,25 @@ async def test_a_payment_that_never_reached_the_wallet_is_given_up(
         home.wallet = wallet = Trouble(home.wallet)
         wallet.fail("pay", WalletUnavailable("away"))
         async with shopping(home) as shopper:
-            end = await shopper.buy(home.order(provider=seller.home.key))
+            order = home.order(provider=seller.home.key)
+            assert isinstance(await shopper.buy(order), Done)
+            assert wallet.calls.count("pay") == 2
+            await is_one_paid_job(world, seller.home, home, order)
+
+
+async def test_a_payment_that_never_reaches_the_wallet_is_given_up_with_its_offer(
+    autojump_clock: MockClock,
+) -> None:
+    async with open_world() as world, selling(node(world, SELLER)) as seller:
+        home = await funded(world)
+        home.wallet = wallet = Trouble(home.wallet)
+        wallet.fail("pay", *[WalletUnavailable("away")] * 999)
+        async with shopping(home) as shopper:
+            order = home.order(provider=seller.home.key)
+            end = await shopper.buy(order)
             assert isinstance(end, NotServed)
             assert "the wallet never began the payment" in end.reason
+            assert order.deadline <= world.now() <= order.deadline + 5
             await home.no_rows()
             assert await home.store.budget.committed() == 0
 
@@ -216,10 +232,6 @@ async def test_a_buyers_wallet_that_hangs_is_asked_again(
             await shopper.buyer.submit(order)
             await shopper.reaches(order, Unknown)
             await trio.sleep(100)
-            if method == "pay":  # it was never begun
-                assert isinstance(await shopper.ends(order), NotServed)
-                assert await home.store.budget.committed() == 0
-                return
             wallet.awake = True
             assert isinstance(await shopper.ends(order), Done)
             await is_one_paid_job(world, seller.home, home, order)
