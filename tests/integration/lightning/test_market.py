@@ -160,7 +160,7 @@ async def test_a_buyer_whose_wallet_is_killed_in_mid_payment_pays_once_and_has_i
         pair.payer.kill()
         await market.ordered("unknown")
         await pair.payer.start()
-        await pair.connect()
+        await pair.reconnect(pair.payer)
     ended = await buying.end()
     receipt = ended.json
     assert (ended.status, receipt["state"], receipt["answer"]) == (0, "done", ANSWER)

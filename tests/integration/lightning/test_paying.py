@@ -117,7 +117,7 @@ async def test_a_payer_killed_in_mid_payment_learns_its_outcome_when_it_is_back(
         with pytest.raises(WalletUnavailable):
             await payer.payment(made.payment_hash)
         await pair.payer.start()
-        await pair.connect()
+        await pair.reconnect(pair.payer)
         assert await payer.payment(made.payment_hash) == PaymentInFlight(made.payment_hash)
         assert await pay(payer, made, seconds=SOON) == PaymentInFlight(made.payment_hash)
         if not ends_well:
@@ -165,7 +165,7 @@ async def test_a_daemon_that_has_restarted_is_given_its_wallet_back(
     status = await payee.lookup(made.payment_hash)
     assert status is not None
     assert status.state is InvoiceState.OPEN
-    await pair.connect()
+    await pair.reconnect(pair.payee)
 
 
 async def test_an_idempotency_key_is_known_after_a_restart(pair: Pair) -> None:

@@ -18,11 +18,13 @@ from pylon.wire import bech32
 from tests.integration.lightning.chain import MATURITY, UNSPENDABLE, Chain
 from tests.integration.lightning.daemon import Daemon, Program
 from tests.integration.lightning.electrum_server import serve_chain
+from tests.integration.market import ROOT
 
 T = TypeVar("T")
 
 CHANNEL_BTC, PAYEES_SHARE_BTC = "0.15", "0.05"
 CONFIRMATIONS = 6
+UNSTABLE = ROOT / ".electrum-unstable"
 
 
 @frozen
@@ -77,9 +79,10 @@ class Pair:
     payer: Daemon
     payee: Daemon
 
-    async def connect(self) -> None:
-        """Have the nodes talk again at once, after one was away: their own patience is long."""
-        await self.payer.call("add_peer", connection_string=await self._address())
+    async def reconnect(self, back: Daemon) -> None:
+        """Have a node that was away look for the other, which would take its time to look itself."""
+        other = self.payer if back is self.payee else self.payee
+        await back.call("add_peer", connection_string=await _address(other))
         for node in (self.payer, self.payee):
             await node.until("list_channels", _is_open)
 
@@ -91,17 +94,13 @@ class Pair:
         await self.payer.until("getbalance", lambda balance: float(balance["confirmed"]) > 1)
         await self.payer.call(
             "open_channel",
-            connection_string=await self._address(),
+            connection_string=await _address(self.payee),
             amount=CHANNEL_BTC,
             push_amount=PAYEES_SHARE_BTC,
         )
         self.chain.mine(CONFIRMATIONS)
         for node in (self.payer, self.payee):
             await node.until("list_channels", _is_open)
-
-    async def _address(self) -> str:
-        key = (await self.payee.call("nodeid")).partition("@")[0]
-        return f"{key}@127.0.0.1:{self.payee.peer_port}"
 
 
 @contextmanager
@@ -125,6 +124,11 @@ async def _bring_up(pair: Pair) -> None:
     await pair.open_channel()
 
 
+async def _address(daemon: Daemon) -> str:
+    key = (await daemon.call("nodeid")).partition("@")[0]
+    return f"{key}@127.0.0.1:{daemon.peer_port}"
+
+
 def debians_electrum() -> Program:
     """Find the system's Electrum; where it is missing, fail in CI and skip elsewhere."""
     found = shutil.which("electrum", path="/usr/bin")
@@ -134,6 +138,15 @@ def debians_electrum() -> Program:
     if os.environ.get("CI") == "true":
         pytest.fail(reason)
     pytest.skip(reason)
+
+
+def unstables_electrum() -> Program:
+    """Find what `fetch_electrum_unstable.sh` has fetched; skip where it could not."""
+    if not (UNSTABLE / "complete").exists():
+        pytest.skip("no Electrum of Debian unstable here: fetch_electrum_unstable.sh fetches it")
+    modules = str(UNSTABLE / "root/usr/lib/python3/dist-packages")
+    command = (str(UNSTABLE / "venv/bin/python"), str(UNSTABLE / "root/usr/bin/electrum"))
+    return Program(command, {"PYTHONPATH": modules})
 
 
 def _is_open(channels: list[dict[str, str]]) -> bool:

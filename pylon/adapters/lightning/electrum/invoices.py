@@ -37,6 +37,7 @@ MAX_MEMO_BYTES: Final = 639  # what BOLT-11 has room for
 _POLL_SECONDS: Final = 0.05
 _USED: Final = "already used"
 _NOT_FOUND: Final = "not found"
+_NO_ROOM: Final = "Not enough inbound capacity"
 
 
 @define
@@ -106,7 +107,7 @@ class InvoiceDesk:
         try:
             await self._rpc.do("settle_hold_invoice", preimage=preimage)
         except Refused as exc:  # settled a moment ago, or just gone back: the state tells
-            why = str(exc)
+            why = exc.why
         else:
             why = "its channel is not there"
         with trio.move_on_after(SETTLE_SECONDS):
@@ -127,10 +128,10 @@ class InvoiceDesk:
                 await self._rpc.do("delete_request", request_id=payment_hash)
             else:
                 await self._rpc.do("cancel_hold_invoice", payment_hash=payment_hash)
-        except Refused as exc:
+        except Refused:
             status = await self._ours(payment_hash)
             if status.state not in (InvoiceState.SETTLED, InvoiceState.CANCELLED):
-                raise WalletUnavailable(f"Electrum does not cancel an invoice ({exc})") from exc
+                raise
             return status
         return await self._ours(payment_hash)
 
@@ -156,7 +157,7 @@ class InvoiceDesk:
         try:
             request = await self._rpc.call("get_request", Request, request_id=payment_hash)
         except Refused as exc:
-            if _NOT_FOUND in str(exc):
+            if _NOT_FOUND in exc.why:
                 return None  # a swap of Electrum's own, or the like
             raise
         return self._unpaid(payment_hash, request.expires_at)
@@ -176,7 +177,9 @@ class InvoiceDesk:
         try:
             made = await self._rpc.call("add_hold_invoice", HoldMade, **asked)
         except Refused as exc:
-            if _USED not in str(exc):
+            if _NO_ROOM in exc.why:
+                raise Misconfigured("no channel of Electrum's has room for that payment") from exc
+            if _USED not in exc.why:
                 raise
             # Made before, and the answer lost: nobody has seen it, and it is shown only once.
             payment_hash = asked["payment_hash"]

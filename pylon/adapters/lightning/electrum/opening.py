@@ -8,9 +8,9 @@ from pylon.adapters.lightning.electrum.answers import GetInfo
 from pylon.adapters.lightning.electrum.invoices import InvoiceDesk
 from pylon.adapters.lightning.electrum.notes import Notes
 from pylon.adapters.lightning.electrum.payments import PaymentDesk
-from pylon.adapters.lightning.electrum.rpc import Refused, Rpc, open_rpc
+from pylon.adapters.lightning.electrum.rpc import Rpc, open_rpc
 from pylon.adapters.lightning.electrum.wallet import ElectrumWallet
-from pylon.errors import Misconfigured, WalletUnavailable
+from pylon.errors import Misconfigured
 from pylon.model.ids import NodeKey
 from pylon.model.money import Network
 from pylon.model.wallet import Capabilities, WalletInfo
@@ -56,15 +56,12 @@ async def open_electrum(
 
 
 async def _identify(rpc: Rpc, network: Network) -> tuple[WalletInfo, bool]:
-    try:
-        daemon = await rpc.call("getinfo", GetInfo)
-        if daemon.network != network:
-            raise Misconfigured(
-                f"this Electrum is on {daemon.network[:20]}, and this node is on {network}"
-            )
-        node, *_ = (await rpc.call("nodeid", str)).split("@")
-        holds = set(await rpc.call("help", list[str])) >= _HOLDS
-    except Refused as exc:
-        raise WalletUnavailable(f"Electrum: {exc}") from exc
+    daemon = await rpc.call("getinfo", GetInfo)
+    if daemon.network != network:
+        raise Misconfigured(
+            f"this Electrum is on {daemon.network[:20]}, and this node is on {network}"
+        )
+    node, *_ = (await rpc.call("nodeid", str)).split("@")
+    holds = set(await rpc.call("help", list[str])) >= _HOLDS
     able = Capabilities(hold=holds, tells_preimage=True, max_fee=holds)
     return WalletInfo("electrum", network, NodeKey(node), able), holds

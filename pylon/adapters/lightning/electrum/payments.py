@@ -78,7 +78,7 @@ class PaymentDesk:
         try:
             invoice = await self._rpc.call("get_invoice", Invoice, invoice_id=payment_hash)
         except Refused as exc:
-            if _NOT_FOUND in str(exc):
+            if _NOT_FOUND in exc.why:
                 return None
             raise
         match invoice.status:
@@ -97,9 +97,9 @@ class PaymentDesk:
         try:
             attempt = await self._rpc.call("lnpay", Attempt, invoice=text, **limit)
         except Refused as exc:
-            if not any(words in str(exc) for words in _AT_IT):
+            if not any(words in exc.why for words in _AT_IT):
                 self._broken.add(invoice.payment_hash)
-            return str(exc)
+            return exc.why
         if attempt.success:
             return ""
         if attempt.log:

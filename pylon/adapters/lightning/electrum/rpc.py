@@ -24,8 +24,12 @@ _NO_LIGHTNING = "Lightning not enabled"
 _REFUSES_US = (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN)
 
 
-class Refused(Exception):
-    """Electrum answered with an error; the text is its own. Every caller says what it means."""
+class Refused(WalletUnavailable):
+    """Electrum answered with an error, in the words of `why`; a caller may know what it means."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"Electrum: {why or 'an error without a word'}")
+        self.why = why
 
 
 @frozen
@@ -80,9 +84,9 @@ class Rpc:
         try:
             return await self._ask(method, params)
         except Refused as exc:
-            if _NO_LIGHTNING in str(exc):
+            if _NO_LIGHTNING in exc.why:
                 raise Misconfigured("this Electrum wallet has no Lightning") from exc
-            if _NO_WALLET not in str(exc):
+            if _NO_WALLET not in exc.why:
                 raise
         await self._load()
         return await self._ask(method, params)
@@ -92,7 +96,7 @@ class Rpc:
             await self._ask("load_wallet", {})
         except Refused as exc:
             raise WalletUnavailable(
-                f"Electrum has no wallet open, open it with `electrum load_wallet` ({exc})"
+                f"Electrum has no wallet open, open it with `electrum load_wallet` ({exc.why})"
             ) from exc
 
     async def _ask(self, method: str, params: Mapping[str, object]) -> msgspec.Raw:
@@ -110,7 +114,7 @@ class Rpc:
             raise WalletUnavailable(f"Electrum answers {method} with HTTP status {status}")
         answer = _read(text, _Answer)
         if answer.error is not None:
-            raise Refused(str(answer.error))
+            raise Refused(" ".join(str(answer.error)[:300].split()))
         return answer.result
 
 
