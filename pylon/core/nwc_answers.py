@@ -147,7 +147,7 @@ def page(entries: Iterable[HistoryEntry], asked: ListTransactions) -> Transactio
     limit = min(asked.limit or MOST_LISTED, MOST_LISTED)
     listed, size = list[Transaction](), 0
     for entry in matching[offset : offset + limit]:
-        size += 500 + len(entry.bolt11) + 4 * len(entry.description)
+        size += 500 + len(entry.bolt11) + 6 * len(entry.description)
         if listed and size > _LARGEST_PAGE:
             break
         listed.append(transaction(entry))
