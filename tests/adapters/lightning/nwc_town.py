@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from functools import partial
 from pathlib import Path
 
 import trio
@@ -21,6 +20,7 @@ from pylon.app.purse import Purse
 from pylon.app.relays import open_pool
 from pylon.app.wallet_service import SCOPE, Spending, client_uri
 from pylon.config import Config
+from pylon.core.relay_rules import DEFAULT_RULES, RelayRules
 from pylon.model.budget import NODE, Purpose
 from pylon.model.ids import PaymentHash, RelayUrl
 from pylon.model.money import Msat, Network
@@ -173,11 +173,13 @@ class NwcTown:
 
 
 @asynccontextmanager
-async def nwc_town(folder: Path) -> AsyncGenerator[NwcTown, None]:
+async def nwc_town(
+    folder: Path, *, rules: RelayRules = DEFAULT_RULES
+) -> AsyncGenerator[NwcTown, None]:
     clock = MemoryClock()
     market = MemoryMarket(clock)
     async with trio.open_nursery() as nursery:
-        relay = MemoryRelay(clock, nursery)
+        relay = MemoryRelay(clock, nursery, rules)
         served = []
         for number in (1, 2, 3):
             home = folder / f"home {number}"
@@ -185,7 +187,7 @@ async def nwc_town(folder: Path) -> AsyncGenerator[NwcTown, None]:
             ledger = market.wallet(KeyPair(bytes([number]) * 32))
             one = ServedWallet(home, ledger, relay, clock, bytes([number + 100]) * 32)
             served.append(one)
-            await nursery.start(partial(one.serve))
+            await nursery.start(one.serve)
             await nursery.start(one.connect)
         town = NwcTown(clock, served, relay, nursery)
         for one in served[1:]:
