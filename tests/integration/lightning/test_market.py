@@ -1,91 +1,38 @@
 """Jobs bought and sold by Pylon's own processes, paid over a real channel."""
 
 from collections.abc import AsyncGenerator
-from decimal import Decimal
 from hashlib import sha256
 from pathlib import Path
 
-import msgspec
 import pytest
-import trio
-from attrs import frozen
 
-from tests.integration.lightning.daemon import PASSWORD, USER, Daemon
-from tests.integration.lightning.test_paying import everything_fails, nothing_is_settled
-from tests.integration.lightning.town import Pair
-from tests.integration.market import (
-    ANSWER,
-    BUYER,
-    SELLER,
-    Ended,
-    Market,
-    copy_homes,
-    make_homes,
-    open_market,
-    rows,
-    together,
+from tests.integration.lightning.channel_market import (
+    PRICE,
+    QUESTION,
+    ChannelMarket,
+    make_electrum_homes,
+    open_channel_market,
 )
+from tests.integration.lightning.town import Pair
+from tests.integration.lightning.trouble import everything_fails, nothing_is_settled
+from tests.integration.market import ANSWER, BUYER, rows, together
 
-QUESTION = "What is 2+2?"
-PRICE = 12_000  # msat: what the default prices make of a short question
-TEST_SECONDS = 120
 NO_CAPS = {"PYLON_BUDGET_PER_JOB_SATS": "0", "PYLON_BUDGET_PER_DAY_SATS": "0"}
 
 
 @pytest.fixture(scope="session")
 def electrum_homes(pair: Pair, tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("electrum_homes")
-    make_homes(root)
-    trio.run(_choose_electrum, root, pair)
+    make_electrum_homes(pair, root)
     return root
-
-
-async def _choose_electrum(root: Path, pair: Pair) -> None:
-    given = root / "rpc.txt"
-    given.touch(mode=0o600)
-    given.write_text(f"{USER}:{PASSWORD}\n")
-    async with open_market(root) as market:
-        for home, daemon in ((BUYER, pair.payer), (SELLER, pair.payee)):
-            where = ("--url", daemon.url, "--secret-file", str(given))
-            await market.ok(home, "wallet", "use", "electrum", *where)
-
-
-@frozen
-class ChannelMarket:
-    """A market whose buyer and seller have the two ends of a channel."""
-
-    market: Market
-    pair: Pair
-    buyer_had: int
-    seller_had: int
-
-    async def moved(self) -> int:
-        """Return how many msat went from one to the other; nothing may be lost on the way."""
-        gained = await balance(self.pair.payee) - self.seller_had
-        assert self.buyer_had - await balance(self.pair.payer) == gained
-        return gained
-
-    async def serve(self, mode: str = "prepay", **variables: str) -> None:
-        await self.market.serve(PYLON_PROVIDER_MODES=mode, **variables)
-
-    async def submit(self, *options: str, **variables: str) -> Ended:
-        return await self.market.submit(QUESTION, *options, **variables)
 
 
 @pytest.fixture
 async def town(
     electrum_homes: Path, pair: Pair, tmp_path: Path
 ) -> AsyncGenerator[ChannelMarket, None]:
-    copy_homes(electrum_homes, tmp_path)
-    with trio.fail_after(TEST_SECONDS):
-        async with open_market(tmp_path) as market:
-            yield ChannelMarket(market, pair, await balance(pair.payer), await balance(pair.payee))
-    assert market.tracebacks == []
-
-
-async def balance(daemon: Daemon) -> int:
-    """Return a wallet's msat, as Electrum itself says."""
-    return int(Decimal((await daemon.call("getbalance"))["lightning"]) * 10**11)
+    async with open_channel_market(electrum_homes, pair, tmp_path) as town:
+        yield town
 
 
 @pytest.mark.parametrize("mode", ["prepay", "locked"])
@@ -94,8 +41,7 @@ async def test_a_job_is_paid_over_a_real_channel(town: ChannelMarket, mode: str)
     ended = await town.submit()
     receipt = ended.json
     assert (ended.status, receipt["state"], receipt["answer"]) == (0, "done", ANSWER)
-    ((state,),) = rows(town.market.home(BUYER) / "pylon.db", "SELECT state FROM orders")
-    assert msgspec.json.decode(state)["offer"]["mode"] == mode
+    assert town.mode() == mode
     assert sha256(bytes.fromhex(receipt["preimage"])).hexdigest() == receipt["payment_hash"]
     (earning,) = await town.market.earnings()
     assert (earning["payment_hash"], earning["amount_msat"]) == (receipt["payment_hash"], PRICE)

@@ -1,7 +1,6 @@
 """Payments over a real channel that do not go straight on."""
 
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from hashlib import sha256
 
 import pytest
@@ -22,6 +21,7 @@ from pylon.model.wallet import (
 from pylon.ports.wallet import Wallet
 from tests.integration.lightning.daemon import PASSWORD, USER
 from tests.integration.lightning.town import Pair
+from tests.integration.lightning.trouble import everything_fails, nothing_is_settled
 from tests.integration.lightning.wallets import opened
 
 AMOUNT = from_sats(21)
@@ -40,28 +40,6 @@ async def payer(pair: Pair) -> AsyncGenerator[Wallet, None]:
 async def payee(pair: Pair) -> AsyncGenerator[Wallet, None]:
     async with opened(pair.payee) as wallet:
         yield wallet
-
-
-@asynccontextmanager
-async def nothing_is_settled(pair: Pair) -> AsyncGenerator[None, None]:
-    """Let the payee keep every HTLC that comes in, until the block ends."""
-    await pair.payee.call("enable_htlc_settle", b=False)
-    try:
-        yield
-    finally:
-        await pair.payee.call("enable_htlc_settle", b=True)
-
-
-@asynccontextmanager
-async def everything_fails(pair: Pair) -> AsyncGenerator[None, None]:
-    """Let the payee refuse every HTLC, until the block ends."""
-    await pair.payee.call("setconfig", key="test_fail_htlcs_with_temp_node_failure", value="true")
-    try:
-        yield
-    finally:
-        await pair.payee.call(
-            "setconfig", key="test_fail_htlcs_with_temp_node_failure", value="false"
-        )
 
 
 async def ask(payee: Wallet) -> IssuedInvoice:
