@@ -96,11 +96,15 @@ def no_job_is_paid_for_twice(market: Market, ledger: Ledger) -> None:
         extra = Counter(paid) - Counter(meant)
         assert not extra, f"I2: {customer.fate.name} paid {list(extra)}, which no order says"
         unpaid = Counter(meant) - Counter(paid)
-        assert not unpaid, f"I2: {customer.fate.name} says that {list(unpaid)} are paid: they are not"
+        assert not unpaid, (
+            f"I2: {customer.fate.name} says that {list(unpaid)} are paid: they are not"
+        )
     for_jobs = Counter(
         (bill.payee, bill.description) for bill in ledger.bills.values() if bill.state == "settled"
     )
-    twice = [job for job, count in for_jobs.items() if count > 1 and not job[1].startswith("refund")]
+    twice = [
+        job for job, count in for_jobs.items() if count > 1 and not job[1].startswith("refund")
+    ]
     assert not twice, f"I2: paid more than once: {twice}"
 
 

@@ -125,7 +125,9 @@ class Customer:
     async def _go_on(self, shopper: Shopper) -> None:
         """Take up what another life has left, as the program does when it is started."""
         orders = self.home.store.orders
-        rows = [r for desk in (TREASURER, PUBLISHER) for r in await orders.outbox(desk, limit=1_000)]
+        rows = [
+            r for desk in (TREASURER, PUBLISHER) for r in await orders.outbox(desk, limit=1_000)
+        ]
         left = {*await orders.unfinished(), *(row.subject for row in rows)}
         left |= {record.id for record in await orders.in_phases(("Disputed",))}
         for id_ in sorted(left):

@@ -121,7 +121,7 @@ async def _outages(market: Market, url: RelayUrl, chance: Random) -> None:
             return
         market.chronicle.count("relay: outage")
         relay.down = True
-        relay.cut()
+        market.sky.cut(url)
         await trio.sleep(chance.uniform(*OUTAGE_SECONDS))
         relay.down = False
 

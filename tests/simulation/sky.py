@@ -50,9 +50,15 @@ class Sky:
     def clear_up(self) -> None:
         """End all trouble. Every line is cut once more, so that what was lost is asked for again."""
         self.clear = True
-        for relay in self.world.relays.values():
+        for url, relay in self.world.relays.items():
             relay.down = False
-            relay.cut()
+            self.cut(url)
+
+    def cut(self, url: RelayUrl) -> None:
+        """Break every line to a relay."""
+        self.world.relays[url].cut()
+        for line in [line for line in self._lines if line.url == url]:
+            line.close()
 
     def hits(self, url: RelayUrl, trouble: str) -> bool:
         """Draw whether a trouble happens now."""
@@ -76,9 +82,11 @@ class Sky:
         back_in, back_out = trio.open_memory_channel[list[str]](64)
         self.world.nursery.start_soon(relay.serve, MemoryWire(back_in.clone(), there_out))
         line = Line(self, node, url, MemoryWire(there_in, back_out), back_in)
+        self._lines.append(line)
         try:
             yield line
         finally:
+            self._lines.remove(line)
             line.close()
 
 
