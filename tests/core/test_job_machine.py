@@ -1,28 +1,38 @@
-"""No order of events can cheat a customer, or the node."""
+"""What each piece of news does to a sold job, one step at a time; whole lives are in test_job_life."""
+
+from hashlib import sha256
 
 import pytest
-from hypothesis import settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from attrs import evolve
 
 from pylon.core.job_machine import (
     DELIVERY_SECONDS,
+    LOOKUP_SECONDS,
     PAYMENT_GRACE_SECONDS,
-    Act,
+    SETTLE_SECONDS,
     Answered,
     CancelAsked,
     CancelInvoice,
     Credit,
     Deliver,
+    Held,
     InvoiceClosed,
     InvoiceImpossible,
     InvoiceMade,
+    LookUpRefund,
+    MakeHoldInvoice,
     MakeInvoice,
     News,
     Paid,
+    PayRefund,
     Published,
+    RefundAsked,
+    RefundPaid,
+    RefundRefused,
+    RefundUncertain,
     Run,
     Say,
+    SettleHold,
     Step,
     StopWork,
     TimePassed,
@@ -32,13 +42,16 @@ from pylon.core.job_machine import (
     begin,
     due,
     is_final,
+    news_of,
+    open_invoice,
     refuse,
 )
 from pylon.model.event import Event
-from pylon.model.ids import EventId, JobId, PaymentHash, PublicKey
+from pylon.model.ids import EventId, JobId, PaymentHash, Preimage, PublicKey
 from pylon.model.inference import Message, Prompt
 from pylon.model.job import (
     Cancelled,
+    Delivered,
     Encryption,
     Expired,
     Failed,
@@ -48,28 +61,34 @@ from pylon.model.job import (
     JobState,
     Offered,
     Received,
+    Refund,
+    Refunded,
+    Refunding,
     Refused,
     Settled,
+    Settling,
+    Unpaid,
     Working,
 )
 from pylon.model.money import ZERO, Msat, PayMode
-from pylon.model.wallet import IssuedInvoice
+from pylon.model.wallet import InvoiceState, InvoiceStatus, IssuedInvoice
 
 START = 1_000
 PRICE = Msat(21_000)
-OURS, FOREIGN = PaymentHash("11" * 32), PaymentHash("22" * 32)
-HASHES = st.sampled_from([OURS, FOREIGN])
+SECRET = Preimage("5e" * 32)
+OURS, FOREIGN = PaymentHash(sha256(bytes.fromhex(SECRET)).hexdigest()), PaymentHash("22" * 32)
+REFUND = Refund("lnbcrt9", PaymentHash("99" * 32), Msat(5_000))
+ELSEWHERE = PaymentHash("98" * 32)
+PROOF = Preimage("77" * 32)
 
 
 def event(id_: str, kind: int) -> Event:
     return Event(EventId(id_), PublicKey("aa" * 32), START, kind, (), "", "")
 
 
-RESULT, OTHER_RESULT = event("result", 6050), event("other", 6050)
-RESULTS = st.sampled_from([RESULT, OTHER_RESULT])
-IDS = st.sampled_from([RESULT.id, OTHER_RESULT.id, EventId("feedback")])
+RESULT = event("result", 6050)
 INVOICE = IssuedInvoice("lnbcrt1", OURS, PRICE, START, START + 100)
-INVOICES = st.sampled_from([INVOICE, IssuedInvoice("lnbcrt2", FOREIGN, PRICE, START, START + 200)])
+KEYED = evolve(INVOICE, preimage=SECRET)
 
 
 def a_job(mode: PayMode = PayMode.PREPAY) -> Job:
@@ -94,159 +113,6 @@ def live(job: Job, *news: News, now: int = START) -> Step:
     for item in news:
         step = advance(job, step.state, item, now)
     return step
-
-
-class JobLife(RuleBasedStateMachine):
-    """Throw news at a job in any order, early, late, foreign, each twice."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.now = START
-        self.acts: list[Act] = []
-        self.was_paid = False
-        self.published: set[EventId] = set()
-        self.ends = 0
-
-    @initialize(mode=st.sampled_from([PayMode.FREE, PayMode.PREPAY]))
-    def a_job_is_admitted(self, mode: PayMode) -> None:
-        self.job = a_job(mode)
-        step = begin(self.job, self.now)
-        self.state: JobState = step.state
-        self.acts.extend(step.acts)
-
-    def tell(self, news: News) -> None:
-        before = self.state
-        self.was_paid |= isinstance(news, Paid) and news.payment_hash in self.offered()
-        step = advance(self.job, before, news, self.now)
-        if isinstance(news, TimePassed) and self.now < (due(self.job, before) or self.now + 1):
-            assert step == Step(before), "it was too early"
-        if isinstance(news, Published):
-            self.published.add(news.event_id)
-        assert advance(self.job, step.state, news, self.now) == Step(step.state)
-        if is_final(before):
-            assert is_final(step.state), "what has ended has begun again"
-            assert step.state == before or isinstance(news, Paid), "only late money still counts"
-        self.ends += is_final(step.state) and not is_final(before)
-        self.state = step.state
-        self.acts.extend(step.acts)
-
-    def offered(self) -> list[PaymentHash]:
-        said = (act for act in self.acts if isinstance(act, Say))
-        return [act.invoice.payment_hash for act in said if act.invoice]
-
-    def count(self, kind: type[Act]) -> int:
-        return sum(isinstance(act, kind) for act in self.acts)
-
-    def said(self, status: FeedbackStatus) -> int:
-        return sum(isinstance(act, Say) and act.status is status for act in self.acts)
-
-    @precondition(lambda self: not is_final(self.state))
-    @rule()
-    def things_go_on_as_hoped(self) -> None:
-        match self.state:
-            case Received():
-                self.tell(InvoiceMade(INVOICE))
-            case Offered(invoice, closing=True):
-                self.tell(InvoiceClosed(invoice.payment_hash))
-            case Offered(invoice):
-                self.tell(Paid(invoice.payment_hash))
-            case Working():
-                self.tell(Answered(RESULT))
-            case Finished(result):
-                self.tell(Published(result))
-
-    @rule(seconds=st.sampled_from([0, 1, 20, 60, 150]))
-    def time_passes(self, seconds: int) -> None:
-        self.now += seconds
-        self.tell(TimePassed())
-
-    @rule(seconds=st.sampled_from([0, 1, 20, 100, 90_000]))
-    def nobody_looks_for_a_while(self, seconds: int) -> None:
-        self.now += seconds
-
-    @rule(
-        news=st.one_of(
-            st.builds(InvoiceMade, INVOICES),
-            st.builds(Paid, HASHES),
-            st.builds(InvoiceClosed, HASHES),
-            st.builds(Answered, RESULTS),
-            st.builds(Published, IDS),
-            st.builds(Undeliverable, IDS, st.just("blocked")),
-        )
-    )
-    def something_is_heard_at_any_time(self, news: News) -> None:
-        self.tell(news)
-
-    @rule(
-        news=st.sampled_from(
-            [InvoiceImpossible("no route in"), WorkFailed("out of memory"), CancelAsked()]
-        ),
-        luck=st.integers(0, 5),
-    )
-    def something_ends_it_early(self, news: News, luck: int) -> None:
-        if not luck:
-            self.tell(news)
-
-    def teardown(self) -> None:
-        """Time alone ends what has not ended, but for what only the wallet knows."""
-        if when := due(self.job, self.state):
-            self.now = max(self.now, when)
-            self.tell(TimePassed())
-        if isinstance(self.state, Offered):
-            assert self.count(CancelInvoice) == 1, "nothing would ever end this state"
-            self.tell(InvoiceClosed(self.state.invoice.payment_hash))
-        assert is_final(self.state)
-
-    @invariant()
-    def nothing_is_computed_before_payment(self) -> None:
-        assert self.was_paid or self.job.mode is PayMode.FREE or not self.count(Run)
-
-    @invariant()
-    def nothing_is_delivered_that_was_not_computed(self) -> None:
-        assert self.count(Deliver) <= self.count(Run)
-
-    @invariant()
-    def everything_happens_at_most_once(self) -> None:
-        for kind in (MakeInvoice, CancelInvoice, Run, StopWork, Deliver, Credit):
-            assert self.count(kind) <= 1
-        for status in FeedbackStatus:
-            assert self.said(status) <= 1
-
-    @invariant()
-    def it_ends_at_most_once(self) -> None:
-        assert self.ends == is_final(self.state)
-
-    @invariant()
-    def a_payment_is_used_or_owed_and_never_dropped(self) -> None:
-        match self.state:
-            case Working(paid=paid) | Finished(paid=paid) | Settled(paid=paid):
-                assert (paid is not None) == self.was_paid
-            case Failed(paid=paid, owed=owed) | Cancelled(paid=paid, owed=owed):
-                assert (paid is not None) == self.was_paid
-                assert owed == (PRICE if self.was_paid else ZERO)
-            case _:
-                assert not self.was_paid
-
-    @invariant()
-    def an_earning_is_counted_when_the_customer_has_the_answer(self) -> None:
-        assert self.count(Credit) == (self.was_paid and isinstance(self.state, Settled))
-
-    @invariant()
-    def the_customer_is_told_how_it_ended(self) -> None:
-        if isinstance(self.state, Failed):
-            assert self.said(FeedbackStatus.ERROR)
-        if isinstance(self.state, Settled):
-            assert self.said(FeedbackStatus.SUCCESS) == 1
-            assert self.state.result in self.published
-
-    @invariant()
-    def only_what_has_ended_waits_for_nothing(self) -> None:
-        asks_wallet = isinstance(self.state, Offered) and self.state.closing
-        assert (due(self.job, self.state) is None) == (is_final(self.state) or asks_wallet)
-
-
-TestJobLife = JobLife.TestCase
-TestJobLife.settings = settings(max_examples=300, stateful_step_count=30, deadline=None)
 
 
 def test_a_paid_job_is_worked_on_delivered_and_credited() -> None:
@@ -393,3 +259,282 @@ def test_a_result_no_relay_answers_for_is_owed_back_after_a_day() -> None:
     assert advance(job, finished, TimePassed(), START + DELIVERY_SECONDS - 1) == Step(finished)
     step = advance(job, finished, TimePassed(), START + DELIVERY_SECONDS)
     assert step.state == Failed("no relay took the result in time", OURS, PRICE)
+
+
+# Held payments
+
+
+def held(*news: News, mode: PayMode = PayMode.HOLD) -> Step:
+    """Tell a job whose payment is held the news."""
+    return live(a_job(mode), InvoiceMade(KEYED), Held(OURS, START + 3_600), *news)
+
+
+def test_a_held_job_is_worked_on_delivered_and_then_settled() -> None:
+    job = a_job(PayMode.HOLD)
+    make = MakeHoldInvoice(PRICE, 100, 60 + 2 * SETTLE_SECONDS)
+    assert begin(job, START) == Step(Received(), (make,))
+    working = Working(START + 60, None, KEYED, held=True, settle_by=START + 3_600)
+    assert held() == Step(working, (Say(FeedbackStatus.PROCESSING), Run(START + 60)))
+    step = held(Answered(RESULT))
+    assert step.acts == (Deliver(RESULT), Say(FeedbackStatus.SUCCESS))
+    step = held(Answered(RESULT), Published(RESULT.id))
+    assert step == Step(Settling(RESULT.id, KEYED), (SettleHold(SECRET),))
+    step = held(Answered(RESULT), Published(RESULT.id), Paid(OURS))
+    assert step == Step(Settled(RESULT.id, OURS), (Credit(OURS, PRICE),))
+
+
+@pytest.mark.parametrize(
+    "news",
+    [
+        (WorkFailed("out of memory"),),
+        (Answered(RESULT), Undeliverable(RESULT.id, "too large")),
+        (CancelAsked(),),
+    ],
+    ids=["the work fails", "no relay takes the result", "cancel mid-run"],
+)
+def test_whatever_fails_gives_back_what_is_held(news: tuple[News, ...]) -> None:
+    step = held(*news)
+    assert CancelInvoice(OURS) in step.acts
+    assert isinstance(step.state, Failed | Cancelled)
+    assert (step.state.invoice, step.state.owed) == (OURS, ZERO)
+    late = advance(a_job(PayMode.HOLD), step.state, Published(RESULT.id), START)
+    assert late == Step(step.state), "settled after it was cancelled"
+
+
+def test_held_money_whose_wallet_says_no_deadline_is_held_for_as_long_as_was_asked() -> None:
+    step = live(a_job(PayMode.HOLD), InvoiceMade(KEYED), Held(OURS))
+    assert isinstance(step.state, Working)
+    assert step.state.settle_by == START + 60 + 2 * SETTLE_SECONDS
+
+
+@pytest.mark.parametrize(("room", "starts"), [(60 + SETTLE_SECONDS, True), (359, False)])
+def test_work_starts_only_when_the_deadline_of_the_hold_leaves_room(
+    room: int, *, starts: bool
+) -> None:
+    step = live(a_job(PayMode.HOLD), InvoiceMade(KEYED), Held(OURS, START + room))
+    assert isinstance(step.state, Working) == starts
+    assert (CancelInvoice(OURS) in step.acts) == (not starts)
+
+
+def test_the_deadline_of_a_hold_that_passes_while_working_stops_the_work() -> None:
+    step = held(InvoiceClosed(OURS))
+    assert isinstance(step.state, Failed)
+    assert step.state.owed == ZERO
+    assert step.acts[0] == StopWork()
+
+
+def test_a_result_that_is_not_published_well_before_the_hold_ends_is_given_up() -> None:
+    finished = held(Answered(RESULT)).state
+    give_up = START + 3_600 - SETTLE_SECONDS
+    job = a_job(PayMode.HOLD)
+    assert due(job, finished) == give_up
+    assert advance(job, finished, TimePassed(), give_up - 1) == Step(finished)
+    assert CancelInvoice(OURS) in advance(job, finished, TimePassed(), give_up).acts
+
+
+def test_a_hold_that_goes_back_before_it_is_settled_was_delivered_and_not_paid() -> None:
+    step = held(Answered(RESULT), Published(RESULT.id), InvoiceClosed(OURS))
+    assert step.state == Unpaid(RESULT.id, OURS, "the payment went back before it was settled")
+    step = held(Answered(RESULT), InvoiceClosed(OURS))
+    assert step.state == Unpaid(RESULT.id, OURS, "the payment went back")
+
+
+def test_settle_is_asked_for_once_and_never_with_a_cancel() -> None:
+    delivered = (Answered(RESULT), Published(RESULT.id))
+    again = held(*delivered, Published(RESULT.id))
+    assert again == Step(Settling(RESULT.id, KEYED))
+    assert held(*delivered, CancelAsked()) == again
+    assert held(*delivered, WorkFailed("late")) == again
+    assert due(a_job(PayMode.HOLD), again.state) is None
+
+
+def test_money_that_comes_while_an_offer_is_withdrawn_is_not_worked_for() -> None:
+    job, late = a_job(PayMode.HOLD), KEYED.expires_at + PAYMENT_GRACE_SECONDS
+    closing = advance(job, live(job, InvoiceMade(KEYED)).state, TimePassed(), late).state
+    assert advance(job, closing, Held(OURS, late + 3_600), late) == Step(closing)
+
+
+def test_a_held_payment_that_was_settled_by_hand_is_paid() -> None:
+    assert held(Paid(OURS)).state == Working(START + 60, OURS)
+    step = held(Answered(RESULT), Paid(OURS), Published(RESULT.id))
+    assert step == Step(Settled(RESULT.id, OURS), (Credit(OURS, PRICE),))
+    step = held(Paid(OURS), WorkFailed("late"))
+    assert step.state == Failed("late", OURS, PRICE)
+
+
+# Locked results
+
+
+def locked(*news: News) -> Step:
+    """Tell a job whose result is for sale the news."""
+    return live(a_job(PayMode.LOCKED), InvoiceMade(KEYED), *news)
+
+
+DELIVERED = (Answered(RESULT), Published(RESULT.id))
+
+
+def test_a_locked_job_is_worked_on_first_and_paid_when_it_is_delivered() -> None:
+    job = a_job(PayMode.LOCKED)
+    assert begin(job, START) == Step(Received(), (MakeInvoice(PRICE, 160, knows_preimage=True),))
+    work = (Say(FeedbackStatus.PROCESSING), Run(START + 60))
+    assert locked() == Step(Working(START + 60, None, KEYED), work)
+    assert locked(*DELIVERED) == Step(Delivered(RESULT.id, KEYED))
+    step = locked(*DELIVERED, Paid(OURS))
+    assert step == Step(Settled(RESULT.id, OURS), (Credit(OURS, PRICE),))
+
+
+@pytest.mark.parametrize("mode", [PayMode.LOCKED, PayMode.HOLD, PayMode.HOLD_LOCKED])
+def test_nothing_is_begun_with_an_invoice_whose_preimage_is_not_known(mode: PayMode) -> None:
+    step = live(a_job(mode), InvoiceMade(INVOICE))
+    assert isinstance(step.state, Failed)
+    assert step.acts[0] == CancelInvoice(OURS)
+
+
+def test_delivered_and_never_paid_is_told_apart_from_failed() -> None:
+    job, delivered = a_job(PayMode.LOCKED), locked(*DELIVERED).state
+    late = KEYED.expires_at + PAYMENT_GRACE_SECONDS
+    assert due(job, delivered) == late
+    closing = advance(job, delivered, TimePassed(), late)
+    assert closing == Step(Delivered(RESULT.id, KEYED, closing=True), (CancelInvoice(OURS),))
+    assert advance(job, closing.state, TimePassed(), late) == Step(closing.state)
+    step = advance(job, closing.state, InvoiceClosed(OURS), late)
+    assert step == Step(Unpaid(RESULT.id, OURS, "not paid in time"))
+    assert is_final(step.state)
+
+
+def test_a_late_payment_for_a_locked_result_is_earned() -> None:
+    job, unpaid = a_job(PayMode.LOCKED), Unpaid(RESULT.id, OURS, "not paid in time")
+    step = advance(job, unpaid, Paid(OURS), START)
+    assert step == Step(Settled(RESULT.id, OURS), (Credit(OURS, PRICE),))
+    assert advance(job, unpaid, Paid(FOREIGN), START) == Step(unpaid)
+
+
+def test_a_locked_result_sold_over_a_hold_is_settled_at_once() -> None:
+    settling = Step(Settling(RESULT.id, KEYED), (SettleHold(SECRET),))
+    assert locked(*DELIVERED, Held(OURS)) == settling
+    assert locked(Answered(RESULT), Held(OURS), Published(RESULT.id)) == settling
+    assert locked(Held(OURS), *DELIVERED) == settling
+
+
+def test_a_hold_that_comes_while_the_sale_ends_is_given_back() -> None:
+    job, late = a_job(PayMode.LOCKED), KEYED.expires_at + PAYMENT_GRACE_SECONDS
+    closing = advance(job, locked(*DELIVERED).state, TimePassed(), late).state
+    assert advance(job, closing, Held(OURS), late) == Step(closing)
+
+
+def test_locked_work_that_fails_costs_nothing_and_cannot_be_paid() -> None:
+    step = locked(WorkFailed("out of memory"))
+    assert step.state == Failed("out of memory", None, ZERO, OURS)
+    assert step.acts == (CancelInvoice(OURS), Say(FeedbackStatus.ERROR, "out of memory"))
+
+
+# Refunds
+
+OWED = Failed("out of memory", OURS, PRICE)
+REFUNDING = Refunding("out of memory", OURS, PRICE, REFUND)
+
+
+def after(state: JobState, news: News, now: int = START) -> Step:
+    return advance(a_job(), state, news, now)
+
+
+def test_what_is_owed_is_paid_for_the_customers_invoice_once() -> None:
+    step = after(OWED, RefundAsked(REFUND, PRICE))
+    assert step == Step(REFUNDING, (PayRefund(REFUND, PRICE),))
+    assert after(REFUNDING, RefundAsked(REFUND, PRICE)) == Step(REFUNDING)
+    other = evolve(REFUND, payment_hash=ELSEWHERE)
+    assert after(REFUNDING, RefundAsked(other, PRICE)) == Step(REFUNDING)
+    step = after(REFUNDING, RefundPaid(REFUND.payment_hash, PROOF))
+    refunded = Refunded("out of memory", OURS, PRICE, REFUND.payment_hash, PROOF)
+    assert step == Step(refunded)
+    assert after(refunded, RefundAsked(other, PRICE)) == Step(refunded)
+    assert is_final(refunded)
+
+
+def test_a_refund_for_a_cancelled_job_says_why() -> None:
+    cancelled = Cancelled(paid=OURS, owed=PRICE)
+    step = after(cancelled, RefundAsked(REFUND, PRICE))
+    assert isinstance(step.state, Refunding)
+    assert step.state.reason == "called off by its author"
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        Failed("never paid"),
+        Failed("held", invoice=OURS),
+        Cancelled(invoice=OURS),
+        Settled(RESULT.id, OURS),
+        Expired(OURS),
+        Unpaid(RESULT.id, OURS, "not paid in time"),
+    ],
+)
+def test_nothing_is_paid_back_that_is_not_owed(state: JobState) -> None:
+    assert after(state, RefundAsked(REFUND, PRICE)) == Step(state)
+
+
+@pytest.mark.parametrize("amount", [Msat(PRICE - 1), Msat(PRICE + 1), ZERO])
+def test_no_other_amount_than_what_is_owed_is_paid_back(amount: Msat) -> None:
+    assert after(OWED, RefundAsked(REFUND, amount)) == Step(OWED)
+
+
+def test_a_refund_that_was_certainly_not_paid_is_owed_still() -> None:
+    assert after(REFUNDING, RefundRefused(REFUND.payment_hash)) == Step(OWED)
+    assert after(REFUNDING, RefundRefused(ELSEWHERE)) == Step(REFUNDING)
+
+
+def test_a_refund_of_unknown_outcome_is_looked_up_and_not_paid_again() -> None:
+    unknown = after(REFUNDING, RefundUncertain(REFUND.payment_hash)).state
+    assert due(a_job(), unknown) == START + LOOKUP_SECONDS
+    assert after(unknown, TimePassed(), START + LOOKUP_SECONDS - 1) == Step(unknown)
+    step = after(unknown, TimePassed(), START + LOOKUP_SECONDS)
+    assert step.acts == (LookUpRefund(REFUND.payment_hash),)
+    assert after(REFUNDING, TimePassed(), START + 9_999) == Step(REFUNDING)
+
+
+@pytest.mark.parametrize("news", [RefundPaid(ELSEWHERE, PROOF), RefundUncertain(ELSEWHERE)])
+def test_news_of_another_refund_changes_nothing(news: News) -> None:
+    assert after(REFUNDING, news) == Step(REFUNDING)
+
+
+def test_a_failure_that_owes_money_says_so() -> None:
+    step = live(a_job(), InvoiceMade(INVOICE), Paid(OURS), WorkFailed("out of memory"))
+    assert step == Step(OWED, (Say(FeedbackStatus.ERROR, "out of memory", refund=PRICE),))
+
+
+# What the wallet says
+
+
+@pytest.mark.parametrize(
+    ("state", "news"),
+    [
+        (InvoiceState.ACCEPTED, Held(OURS, START + 9)),
+        (InvoiceState.SETTLED, Paid(OURS)),
+        (InvoiceState.CANCELLED, InvoiceClosed(OURS)),
+        (InvoiceState.OPEN, None),
+        (InvoiceState.EXPIRED, None),
+    ],
+)
+def test_an_expired_invoice_is_no_news_until_its_last_second_has_passed(
+    state: InvoiceState, news: News | None
+) -> None:
+    assert news_of(InvoiceStatus(OURS, state, settle_deadline=START + 9)) == news
+
+
+@pytest.mark.parametrize(
+    ("state", "invoice"),
+    [
+        (Offered(KEYED), KEYED),
+        (Working(START, None, KEYED), KEYED),
+        (Finished(RESULT.id, give_up_at=START, invoice=KEYED), KEYED),
+        (Delivered(RESULT.id, KEYED), KEYED),
+        (Settling(RESULT.id, KEYED), KEYED),
+        (Received(), None),
+        (Working(START, OURS), None),
+        (Settled(RESULT.id, OURS), None),
+    ],
+)
+def test_an_invoice_is_watched_for_as_long_as_it_may_change(
+    state: JobState, invoice: IssuedInvoice | None
+) -> None:
+    assert open_invoice(state) == invoice
