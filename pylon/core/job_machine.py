@@ -49,6 +49,7 @@ SETTLE_SECONDS = (
     300  # what is held is settled, or given back, so long before it goes back by itself
 )
 LOOKUP_SECONDS = 5  # how often an unknown refund is asked about
+RETRY_SECONDS = 300  # after which a refund that failed is tried again, while its invoice is good
 
 HELD_FIRST = (PayMode.HOLD, PayMode.HOLD_LOCKED)
 LOCKED_RESULT = (PayMode.LOCKED, PayMode.HOLD_LOCKED)
@@ -351,6 +352,8 @@ def due(job: Job, state: JobState) -> int | None:
             return give_up_at
         case Refunding(asked_at=int(asked_at)):
             return asked_at + LOOKUP_SECONDS
+        case Refunding(retry_at=retry_at):
+            return retry_at
         case _:
             return None
 
@@ -577,11 +580,15 @@ def _refunding(state: Refunding, news: News, now: int) -> Step:
         case RefundPaid(payment_hash, preimage) if payment_hash == ours:
             return Step(Refunded(state.reason, state.paid, state.owed, ours, preimage))
         case RefundRefused(payment_hash) if payment_hash == ours:
-            return Step(Failed(state.reason, state.paid, state.owed))
+            if now + RETRY_SECONDS >= state.refund.expires_at:
+                return Step(Failed(state.reason, state.paid, state.owed))
+            return Step(evolve(state, asked_at=None, retry_at=now + RETRY_SECONDS))
         case RefundUncertain(payment_hash) if payment_hash == ours:
             return Step(evolve(state, asked_at=now))
         case TimePassed() if state.asked_at is not None and now >= state.asked_at + LOOKUP_SECONDS:
             return Step(evolve(state, asked_at=now), (LookUpRefund(ours),))
+        case TimePassed() if state.retry_at is not None and now >= state.retry_at:
+            return Step(evolve(state, retry_at=None), (PayRefund(state.refund, state.owed),))
         case _:
             return Step(state)
 

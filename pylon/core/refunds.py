@@ -36,4 +36,5 @@ def read_refund(request: RefundRequest, terms: RefundTerms, now: int) -> RefundA
     if invoice.expires_at < now + EXPIRY_MARGIN_SECONDS:
         raise BadInvoice("the invoice has expired, or is about to")
     most = fee_limit(request.amount, percent=terms.fee_percent, floor=terms.fee_floor)
-    return RefundAsked(Refund(request.bolt11, invoice.payment_hash, most), request.amount)
+    refund = Refund(request.bolt11, invoice.payment_hash, most, invoice.expires_at)
+    return RefundAsked(refund, request.amount)

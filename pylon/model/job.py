@@ -215,6 +215,7 @@ class Refund:
     bolt11: str
     payment_hash: PaymentHash
     max_fee: Msat
+    expires_at: int = 0  # unix seconds; until then a payment that has failed is tried again
 
 
 @frozen
@@ -222,6 +223,7 @@ class Refunding:
     """Ended without an answer; the customer's invoice is being paid, this one and no other.
 
     `asked_at`: when the wallet was last asked about a payment of which it did not know the outcome.
+    `retry_at`: when one that has certainly failed is tried again.
     """
 
     reason: str
@@ -229,6 +231,7 @@ class Refunding:
     owed: Msat
     refund: Refund
     asked_at: int | None = None  # unix seconds
+    retry_at: int | None = None
 
 
 @frozen
