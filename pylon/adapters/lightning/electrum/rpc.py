@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import TypeVar
 
 import httpx
@@ -12,6 +12,7 @@ from attrs import Factory, define, field, frozen
 from pylon.adapters.inference.bodies import reading
 from pylon.errors import BadInvoice, Misconfigured, WalletUnavailable
 from pylon.model.money import MSAT_PER_SAT, Msat
+from pylon.wire.bolt11 import MAX_AMOUNT
 
 T = TypeVar("T")
 
@@ -139,18 +140,18 @@ async def open_rpc(url: str, *, user: str, password: str) -> AsyncGenerator[Rpc,
 def to_btc(amount: Msat) -> str:
     """Write an amount as Electrum reads it; raise `BadInvoice` for parts of a satoshi, or nothing."""
     sats, rest = divmod(amount, MSAT_PER_SAT)
-    if rest or sats <= 0:
+    if rest or not 0 < amount <= MAX_AMOUNT:
         raise BadInvoice("Electrum makes invoices of whole satoshi, of one at least")
     return f"{sats // _SAT_PER_BTC}.{sats % _SAT_PER_BTC:08d}"
 
 
 def from_btc(text: str) -> Msat:
-    """Read an amount as Electrum writes it, to the millisatoshi."""
+    """Read an amount as Electrum writes it, `0.1` or `1.2E-7`, to the millisatoshi."""
     try:
         msat = Decimal(text) * _SAT_PER_BTC * MSAT_PER_SAT
-        if msat == (whole := int(msat)):
-            return Msat(whole)
-    except (InvalidOperation, ValueError, OverflowError):
+        if 0 <= msat <= MAX_AMOUNT and msat == msat.to_integral_value():
+            return Msat(int(msat))
+    except ArithmeticError:  # no number, or one beyond all
         pass
     raise WalletUnavailable("Electrum names an amount that is none")
 
