@@ -2,8 +2,11 @@
 
 from attrs import define, field
 
+from pylon.model.order import Order, OrderState, offer_of
+from pylon.ports.records import Record
 from tests.market.nodes import NodeHome, open_rows
 from tests.market.world import World
+from tests.simulation.crooks import Crook
 from tests.simulation.people import Customer, Vendor
 from tests.simulation.plan import Plan
 from tests.simulation.record import Chronicle
@@ -20,6 +23,7 @@ class Market:
     chronicle: Chronicle
     vendors: list[Vendor] = field(factory=list)
     customers: list[Customer] = field(factory=list)
+    crooks: list[Crook] = field(factory=list)
     calm: bool = False
     ended_at: float = 0.0
 
@@ -37,6 +41,11 @@ class Market:
         """Say whether trouble has ended."""
         return self.calm
 
+    def is_honest(self, record: Record[Order, OrderState]) -> bool:
+        """Say whether an order was placed with a node of ours."""
+        offer = offer_of(record.state)
+        return offer is None or offer.provider in {vendor.home.key for vendor in self.vendors}
+
     async def is_over(self) -> bool:
         """Say whether nobody has anything left to do."""
         for customer in self.customers:
@@ -49,6 +58,6 @@ class Market:
                 return False
             if await open_rows(home) or await store.jobs.in_phases(("Refunding",)):
                 return False
-            if await store.orders.in_phases(("Reclaiming",)):
+            if any(self.is_honest(r) for r in await store.orders.in_phases(("Reclaiming",))):
                 return False
         return True

@@ -18,7 +18,17 @@ from tests.simulation.chance import stream
 from tests.simulation.hazard import Dangers
 from tests.simulation.sky import Odds
 
-TROUBLES = ("relays", "outages", "kills", "stores", "wallets", "payments", "models", "people")
+TROUBLES = (
+    "relays",
+    "outages",
+    "kills",
+    "stores",
+    "wallets",
+    "payments",
+    "models",
+    "people",
+    "crooks",
+)
 ARRIVALS_PER_SECOND = 1.0
 FUNDS = Msat(10_000_000)
 MODES = ("hold+locked", "locked", "hold", "prepay")
@@ -31,7 +41,7 @@ class Errand:
     buyer: int
     at: float  # seconds after the start
     question: str
-    provider: int | None  # None: whoever makes an offer
+    provider: int | None  # the sellers, then the crooks; None: whoever makes an offer
     chat: bool
     encrypted: bool
     streaming: bool
@@ -50,6 +60,7 @@ class Plan:
     sellers: tuple[Config, ...]
     buyers: tuple[Config, ...]
     relays: tuple[Odds, ...]
+    crooks: int
     dangers: Dangers
     model_trouble: float
     errands: tuple[Errand, ...]
@@ -76,13 +87,14 @@ def draw(seed: int, jobs: int) -> Plan:
         sellers,
         buyers,
         tuple(_odds(chance, troubles) for _ in range(chance.randint(1, 3))),
+        crooks := chance.randint(1, 2) if "crooks" in troubles else 0,
         Dangers(
             kill=0.004 if "kills" in troubles else 0.0,
             store=0.004 if "stores" in troubles else 0.0,
             wallet=0.03 if "wallets" in troubles else 0.0,
         ),
         0.15 if "models" in troubles else 0.0,
-        _errands(chance, jobs, len(sellers), len(buyers), "people" in troubles, alone),
+        _errands(chance, jobs, len(sellers) + crooks, len(buyers), troubles),
     )
 
 
@@ -142,8 +154,10 @@ def _odds(chance: Random, troubles: frozenset[str]) -> Odds:
 
 
 def _errands(
-    chance: Random, jobs: int, sellers: int, buyers: int, people: bool, alone: bool
+    chance: Random, jobs: int, sellers: int, buyers: int, troubles: frozenset[str]
 ) -> tuple[Errand, ...]:
+    people, alone = "people" in troubles, troubles == {"kills"}
+    says = ("pays", "pays", "pays", "yes", "no", "nothing") if people else ("pays",)
     at, errands = 1.0, []
     for number in range(jobs):
         at += chance.expovariate(ARRIVALS_PER_SECOND)
@@ -159,7 +173,7 @@ def _errands(
                 streaming=chance.random() < 0.2,
                 timeout_seconds=180 if alone else chance.randint(60, 180),
                 modes=tuple(chance.sample(MODES, chance.randint(1, len(MODES)))),
-                answers=chance.choice(("pays", "yes", "no", "nothing")) if people else "pays",
+                answers=chance.choice(says),
                 cancel_after=chance.uniform(0, 30) if people and chance.random() < 0.3 else None,
             )
         )

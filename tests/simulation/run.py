@@ -15,6 +15,7 @@ from tests.market.nodes import NodeHome, node
 from tests.market.world import World, open_world
 from tests.simulation import invariants
 from tests.simulation.chance import one_seed, stream
+from tests.simulation.crooks import crook
 from tests.simulation.market import Market
 from tests.simulation.model import Oracle
 from tests.simulation.people import Customer, Fate, Trip, Vendor
@@ -22,9 +23,9 @@ from tests.simulation.plan import FUNDS, Plan
 from tests.simulation.record import Chronicle, LogKeeper
 from tests.simulation.sky import Sky
 
-SELLERS, BUYERS = 1_000, 2_000  # where the numbers of their keys begin
+SELLERS, BUYERS, CROOKS = 1_000, 2_000, 3_000  # where the numbers of their keys begin
 LOOK_SECONDS = 10.0
-AFTERMATH_SECONDS = 1_500.0  # the longest that anything may take once trouble has ended
+AFTERMATH_SECONDS = 5_000.0  # longer than any payment may be held
 REPLAY_SECONDS = 20.0
 OUTAGE_SECONDS = (20.0, 60.0)
 
@@ -41,6 +42,8 @@ async def trade(plan: Plan, market_out: list[Market]) -> None:
             async with trio.open_nursery() as nursery:
                 for person in market.people:
                     nursery.start_soon(person.run)
+                for liar in market.crooks:
+                    nursery.start_soon(liar.run)
                 for mischief in _mischief(market):
                     nursery.start_soon(mischief)
                 await trio.sleep(plan.seconds)
@@ -84,7 +87,10 @@ def _people_enter(plan: Plan, world: World, chronicle: Chronicle) -> Market:
             stream(plan.seed, f"oracle {number}"), chronicle, market.is_calm, plan.model_trouble
         )
         market.vendors.append(Vendor(home, fate(f"seller {number}"), oracle))
+    for number in range(plan.crooks):
+        market.crooks.append(crook(world, CROOKS + number, plan.seed, chronicle))
     providers = [vendor.home.key for vendor in market.vendors]
+    providers += [crook.voice.key for crook in market.crooks]
     for number, config in enumerate(plan.buyers):
         home = node(world, BUYERS + number, config)
         home.dial = sky.dial_from(f"buyer {number}")
