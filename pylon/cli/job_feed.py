@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from pylon.cli.output import say, when
 
 if TYPE_CHECKING:
-    from pylon.model.job import Job, JobState
+    from pylon.model.job import Job, JobState, Working
     from pylon.model.money import Msat
     from pylon.ports.channels import Hint
     from pylon.ports.records import Record, Records
@@ -43,27 +43,70 @@ def _show(record: "Record[Job, JobState]", words: str) -> None:
 
 def in_words(job: "Job", state: "JobState") -> str | None:
     """Say where a job stands and what that means for the money; None where it only passes by."""
-    from pylon.model import job as jobs
+    from pylon.core.job_machine import is_final
     from pylon.model.money import show_sats
 
     price = show_sats(job.price)
+    return _ended(state, price) if is_final(state) else _going_on(state, price)
+
+
+def _going_on(state: "JobState", price: str) -> str | None:
+    from pylon.model import job as jobs
+
     match state:
         case jobs.Offered(closing=False):
             return f"{price} asked"
-        case jobs.Working(paid=paid):
-            return f"{price} paid" if paid else "for nothing"
-        case jobs.Settled(paid=paid):
-            return f"answered, {price} earned" if paid else "answered, for nothing"
-        case jobs.Refused(reason=reason):
-            return reason
-        case jobs.Failed(reason=reason, owed=owed):
-            return f"{reason}{_owed(owed)}"
-        case jobs.Expired():
-            return "not paid in time"
-        case jobs.Cancelled(owed=owed):
-            return f"called off by its author{_owed(owed)}"
+        case jobs.Working():
+            return _working(state, price)
+        case jobs.Delivered(closing=False):
+            return f"answered under lock, {price} not paid yet"
+        case jobs.Settling():
+            return f"answered, {price} being taken from what is held"
         case _:
             return None
+
+
+def _ended(state: "JobState", price: str) -> str | None:
+    from pylon.model import job as jobs
+
+    match state:
+        case jobs.Settled(paid=paid):
+            return f"answered, {price} earned" if paid else "answered, for nothing"
+        case jobs.Unpaid(reason=reason):
+            return f"answered, and {price} never came: {reason}"
+        case jobs.Refused(reason=reason):
+            return reason
+        case jobs.Expired():
+            return "not paid in time"
+        case _:
+            return _owing(state, price)
+
+
+def _owing(state: "JobState", price: str) -> str | None:
+    """Say what becomes of the money of a job that ended without an answer."""
+    from pylon.model import job as jobs
+
+    match state:
+        case jobs.Failed(reason=reason, owed=owed):
+            return f"{reason}{_owed(owed)}"
+        case jobs.Cancelled(owed=owed):
+            return f"called off by its author{_owed(owed)}"
+        case jobs.Refunding(asked_at=None, retry_at=None):
+            return f"{price} being paid back"
+        case jobs.Refunding(retry_at=int()):
+            return f"{price} could not be paid back; tried again until the invoice for it expires"
+        case jobs.Refunded():
+            return f"{price} paid back"
+        case _:
+            return None
+
+
+def _working(state: "Working", price: str) -> str:
+    if state.paid:
+        return f"{price} paid"
+    if state.held:
+        return f"{price} held"
+    return f"for {price}, to be paid with the answer" if state.invoice else "for nothing"
 
 
 def _owed(amount: "Msat") -> str:
@@ -73,4 +116,10 @@ def _owed(amount: "Msat") -> str:
 
 
 _HANG = 39  # where the words of a line begin
-_STYLES = {"Settled": "green", "Refused": "dim", "Failed": "red", "Expired": "dim"}
+_STYLES = {
+    "Settled": "green",
+    "Refused": "dim",
+    "Failed": "red",
+    "Expired": "dim",
+    "Unpaid": "yellow",
+}

@@ -7,7 +7,6 @@ from attrs import evolve
 
 from pylon.core.job_machine import (
     DELIVERY_SECONDS,
-    LOOKUP_SECONDS,
     PAYMENT_GRACE_SECONDS,
     SETTLE_SECONDS,
     Answered,
@@ -19,17 +18,12 @@ from pylon.core.job_machine import (
     InvoiceClosed,
     InvoiceImpossible,
     InvoiceMade,
-    LookUpRefund,
     MakeHoldInvoice,
     MakeInvoice,
     News,
     Paid,
-    PayRefund,
     Published,
     RefundAsked,
-    RefundPaid,
-    RefundRefused,
-    RefundUncertain,
     Run,
     Say,
     SettleHold,
@@ -63,7 +57,6 @@ from pylon.model.job import (
     Received,
     Refund,
     Refunded,
-    Refunding,
     Refused,
     Settled,
     Settling,
@@ -77,9 +70,6 @@ START = 1_000
 PRICE = Msat(21_000)
 SECRET = Preimage("5e" * 32)
 OURS, FOREIGN = PaymentHash(sha256(bytes.fromhex(SECRET)).hexdigest()), PaymentHash("22" * 32)
-REFUND = Refund("lnbcrt9", PaymentHash("99" * 32), Msat(5_000))
-ELSEWHERE = PaymentHash("98" * 32)
-PROOF = Preimage("77" * 32)
 
 
 def event(id_: str, kind: int) -> Event:
@@ -428,34 +418,10 @@ def test_locked_work_that_fails_costs_nothing_and_cannot_be_paid() -> None:
     assert step.acts == (CancelInvoice(OURS), Say(FeedbackStatus.ERROR, "out of memory"))
 
 
-# Refunds
+# What is owed; how it is paid back is in test_job_refunds
 
 OWED = Failed("out of memory", OURS, PRICE)
-REFUNDING = Refunding("out of memory", OURS, PRICE, REFUND)
-
-
-def after(state: JobState, news: News, now: int = START) -> Step:
-    return advance(a_job(), state, news, now)
-
-
-def test_what_is_owed_is_paid_for_the_customers_invoice_once() -> None:
-    step = after(OWED, RefundAsked(REFUND, PRICE))
-    assert step == Step(REFUNDING, (PayRefund(REFUND, PRICE),))
-    assert after(REFUNDING, RefundAsked(REFUND, PRICE)) == Step(REFUNDING)
-    other = evolve(REFUND, payment_hash=ELSEWHERE)
-    assert after(REFUNDING, RefundAsked(other, PRICE)) == Step(REFUNDING)
-    step = after(REFUNDING, RefundPaid(REFUND.payment_hash, PROOF))
-    refunded = Refunded("out of memory", OURS, PRICE, REFUND.payment_hash, PROOF)
-    assert step == Step(refunded)
-    assert after(refunded, RefundAsked(other, PRICE)) == Step(refunded)
-    assert is_final(refunded)
-
-
-def test_a_refund_for_a_cancelled_job_says_why() -> None:
-    cancelled = Cancelled(paid=OURS, owed=PRICE)
-    step = after(cancelled, RefundAsked(REFUND, PRICE))
-    assert isinstance(step.state, Refunding)
-    assert step.state.reason == "called off by its author"
+REFUND = Refund("lnbcrt9", PaymentHash("99" * 32), Msat(5_000))
 
 
 @pytest.mark.parametrize(
@@ -467,34 +433,12 @@ def test_a_refund_for_a_cancelled_job_says_why() -> None:
         Settled(RESULT.id, OURS),
         Expired(OURS),
         Unpaid(RESULT.id, OURS, "not paid in time"),
+        Refunded("out of memory", OURS, PRICE, FOREIGN, SECRET),
     ],
 )
 def test_nothing_is_paid_back_that_is_not_owed(state: JobState) -> None:
-    assert after(state, RefundAsked(REFUND, PRICE)) == Step(state)
-
-
-@pytest.mark.parametrize("amount", [Msat(PRICE - 1), Msat(PRICE + 1), ZERO])
-def test_no_other_amount_than_what_is_owed_is_paid_back(amount: Msat) -> None:
-    assert after(OWED, RefundAsked(REFUND, amount)) == Step(OWED)
-
-
-def test_a_refund_that_was_certainly_not_paid_is_owed_still() -> None:
-    assert after(REFUNDING, RefundRefused(REFUND.payment_hash)) == Step(OWED)
-    assert after(REFUNDING, RefundRefused(ELSEWHERE)) == Step(REFUNDING)
-
-
-def test_a_refund_of_unknown_outcome_is_looked_up_and_not_paid_again() -> None:
-    unknown = after(REFUNDING, RefundUncertain(REFUND.payment_hash)).state
-    assert due(a_job(), unknown) == START + LOOKUP_SECONDS
-    assert after(unknown, TimePassed(), START + LOOKUP_SECONDS - 1) == Step(unknown)
-    step = after(unknown, TimePassed(), START + LOOKUP_SECONDS)
-    assert step.acts == (LookUpRefund(REFUND.payment_hash),)
-    assert after(REFUNDING, TimePassed(), START + 9_999) == Step(REFUNDING)
-
-
-@pytest.mark.parametrize("news", [RefundPaid(ELSEWHERE, PROOF), RefundUncertain(ELSEWHERE)])
-def test_news_of_another_refund_changes_nothing(news: News) -> None:
-    assert after(REFUNDING, news) == Step(REFUNDING)
+    assert advance(a_job(), state, RefundAsked(REFUND, PRICE), START) == Step(state)
+    assert is_final(state)
 
 
 def test_a_failure_that_owes_money_says_so() -> None:
