@@ -94,7 +94,7 @@ def transaction(
         invoice=entry.bolt11 or None,
         description=entry.description[:_LARGEST_TEXT] or None,
         preimage=entry.preimage,
-        fees_paid=entry.fee if entry.direction is Direction.OUTGOING else None,
+        fees_paid=entry.fee,
         created_at=entry.at,
         expires_at=entry.expires_at,
         settled_at=entry.settled_at,
@@ -127,6 +127,7 @@ def issued(made: IssuedInvoice, description: str) -> Transaction:
         state=State.PENDING,
         invoice=made.bolt11,
         description=description or None,
+        fees_paid=ZERO,
         created_at=made.created_at,
         expires_at=made.expires_at,
     )

@@ -82,7 +82,7 @@ def test_a_line_of_the_history_is_a_transaction(state: str, shown: State) -> Non
     tx = answers.transaction(evolve(ENTRY, state=state))
     assert (tx.stands(), tx.type, tx.amount, tx.payment_hash) == (shown, "incoming", 5_000, HASH)
     assert (tx.invoice, tx.description) == ("lnbcrt1", "tea")
-    assert (tx.created_at, tx.expires_at, tx.fees_paid) == (NOW, NOW + 60, None)
+    assert (tx.created_at, tx.expires_at, tx.fees_paid) == (NOW, NOW + 60, 0)
 
 
 def test_the_newest_word_is_what_counts() -> None:

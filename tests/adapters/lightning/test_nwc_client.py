@@ -1,5 +1,6 @@
 """Our NWC client against wallets and relays that behave in every way they are known to."""
 
+import json
 import logging
 from collections.abc import Iterator
 from functools import partial
@@ -176,6 +177,18 @@ async def test_what_others_say_in_the_wallets_name_is_passed_over(
 
 def _about(town: Scene) -> tuple[tuple[str, ...], ...]:
     return (("p", CLIENT.public_key), ("e", town.wallet.requests[-1].id))
+
+
+async def test_an_answer_need_not_say_whom_it_is_for(autojump_clock: MockClock) -> None:
+    """That of Alby's service does not."""
+    async with scene() as town:
+
+        async def answer(_: Any) -> None:
+            (_, about) = _about(town)
+            await town.wallet.publish(23195, (about,), town.wallet.hide(json.dumps(BALANCE)))
+
+        town.wallet.before = answer
+        assert await town.client.balance() == 5_000
 
 
 @pytest.mark.parametrize("said", ["rubbish", '{"result":{"balance":-1}}', '{"result":[]}'])

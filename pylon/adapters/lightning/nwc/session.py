@@ -171,16 +171,23 @@ class Session:
 
     def opened(self, line: Line) -> None:
         """Listen first, then ask again what was not answered."""
-        now, me = int(self._clock.now()), self._signer.public_key
-        kinds = (nwc.RESPONSE_KIND, *nwc.NOTIFICATION_KINDS.values())
-        wanted = Filter(authors=(self._uri.wallet,))
-        live = evolve(wanted, kinds=kinds, tags={"p": (me,)}, since=now - CLOCK_SLACK_SECONDS)
-        info = evolve(wanted, kinds=(nwc.INFO_KIND,), limit=1)
-        line.send(encode(Req(_SUBSCRIPTION, (info, live))))
+        line.send(encode(Req(_SUBSCRIPTION, self._wanted())))
         for asked in self._asked.values():
             asked.refusals.pop(line.url, None)
             line.send(encode(Submit(asked.event)))
         self._tell()
+
+    def _wanted(self) -> tuple[Filter, ...]:
+        """Ask for all that the wallet says to us; some wallets do not say whom they answer."""
+        since = int(self._clock.now()) - CLOCK_SLACK_SECONDS
+        about_us = {"p": (self._signer.public_key,)}
+        told = tuple(nwc.NOTIFICATION_KINDS.values())
+        wanted = Filter(authors=(self._uri.wallet,))
+        return (
+            evolve(wanted, kinds=(nwc.INFO_KIND,), limit=1),
+            evolve(wanted, kinds=(nwc.RESPONSE_KIND,), since=since),
+            evolve(wanted, kinds=told, tags=about_us, since=since),
+        )
 
     def closed(self) -> None:
         """Let those who wait see that a relay is gone."""
