@@ -125,6 +125,8 @@ class WalletContract:
     able: ClassVar = Capabilities(hold=True, chosen_preimage=True, msat=True, max_fee=True)
     says_why: ClassVar = True  # a failure has its reason in the ledger's words, then and later
     cancels_open: ClassVar = True  # an ordinary invoice can be withdrawn
+    cancels_held: ClassVar = True  # what is held can be given back before its time
+    signs: ClassVar = True  # its invoices are signed by a node key that it names
     journal: ClassVar = True  # a watcher is told each step once, also those of the past
     faucet: ClassVar = True  # the history tells of funding
 
@@ -152,6 +154,11 @@ class WalletContract:
     def can_cancel(self) -> None:
         if not self.cancels_open:
             pytest.skip("this wallet cannot withdraw an ordinary invoice")
+
+    @pytest.fixture
+    def can_end_so(self, settle: bool) -> None:
+        if not (settle or self.cancels_held):
+            pytest.skip("this wallet cannot give back what it holds")
 
     @pytest.fixture
     def can_limit_fees(self) -> None:
@@ -193,7 +200,7 @@ class WalletContract:
         assert said.amount == made.amount == AMOUNT
         assert said.payment_hash == made.payment_hash
         assert said.description == "a job"
-        assert said.payee == info.node_key
+        assert info.node_key == (said.payee if self.signs else None)
         assert said.network is info.network is Network.REGTEST
         assert said.created_at == made.created_at == int(town.clock.now())
         assert said.expires_at == made.expires_at == made.created_at + 600
@@ -451,7 +458,7 @@ class WalletContract:
         assert result == PaymentInFlight(HASH)
         assert await town.payer.payment(HASH) == PaymentInFlight(HASH)
 
-    @pytest.mark.usefixtures("can_hold")
+    @pytest.mark.usefixtures("can_hold", "can_end_so")
     @pytest.mark.parametrize("settle", [True, False])
     async def test_a_payer_waits_for_a_hold_to_end(self, town: Town, settle: bool) -> None:
         made, results = await hold(town), list[PaymentResult]()

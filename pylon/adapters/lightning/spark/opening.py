@@ -20,7 +20,7 @@ from pylon.model.money import Network
 from pylon.model.wallet import Capabilities, WalletInfo
 from pylon.ports.clock import Clock
 
-CLOSE_SECONDS: Final = 5.0
+CLOSE_SECONDS: Final = 1.0  # the SDK takes five without a network; it goes on by itself
 
 _NETWORKS: Final = {
     Network.MAINNET: "MAINNET",
