@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -36,6 +37,8 @@ def _worth_telling(default: object) -> str | None:
     """Show a default in the help unless it is a switch's, or empty."""
     return None if isinstance(default, bool) or default in (None, (), "") else str(default)
 
+
+_WITH_ITS_OWN_THREADS = "breez_sdk_spark"
 
 _GLOBAL_OPTIONS = Group("Global options", sort_key=9)
 
@@ -84,7 +87,13 @@ def launch(
 
 def main(tokens: Sequence[str] | None = None) -> None:
     """Run the command line and end the process with its exit status."""
-    sys.exit(run(sys.argv[1:] if tokens is None else tokens))
+    status = run(sys.argv[1:] if tokens is None else tokens)
+    if _WITH_ITS_OWN_THREADS in sys.modules:
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError):
+                stream.flush()
+        os._exit(status)  # its threads call into Python, and abort where it is winding up
+    sys.exit(status)
 
 
 def run(tokens: Sequence[str]) -> int:

@@ -196,3 +196,21 @@ def test_an_unsupported_python_is_told_in_one_line(version: tuple[int, int]) -> 
     assert ran.returncode == 1
     assert ran.stderr.startswith("pylon: Python 3.11, 3.12 or 3.13 is needed, and this is 3.1")
     assert ran.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("tokens", [["version"], ["nonsense"]])
+def test_a_library_with_threads_of_its_own_is_not_wound_up(tokens: list[str]) -> None:
+    script = f"""
+import atexit, sys, types
+sys.modules["breez_sdk_spark"] = types.ModuleType("its threads call into Python at any time")
+atexit.register(print, "winding up")
+from pylon.cli import main
+main({tokens!r})
+"""
+    ran = subprocess.run(  # noqa: S603 - our own program
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
+
+    assert ran.returncode == (ExitCode.OK if tokens == ["version"] else ExitCode.USAGE)
+    assert len((ran.stdout + ran.stderr).splitlines()) == 1
+    assert "winding up" not in ran.stdout
