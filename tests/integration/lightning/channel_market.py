@@ -9,6 +9,9 @@ import msgspec
 import trio
 from attrs import frozen
 
+from pylon.adapters.home import find_home
+from pylon.adapters.wallet_secrets import WalletSecret
+from pylon.app.wallet_choice import Choice
 from tests.integration.lightning.daemon import PASSWORD, USER, Daemon
 from tests.integration.lightning.town import Pair
 from tests.integration.market import (
@@ -18,7 +21,6 @@ from tests.integration.market import (
     Market,
     Process,
     copy_homes,
-    make_homes,
     open_market,
     rows,
 )
@@ -26,6 +28,7 @@ from tests.integration.market import (
 QUESTION = "What is 2+2?"
 PRICE = 12_000  # msat: what the default prices make of a short question
 TEST_SECONDS = 120
+_EARNINGS = "SELECT payment_hash FROM earnings"
 
 
 @frozen
@@ -50,6 +53,14 @@ class ChannelMarket:
     async def submit(self, *options: str, **variables: str) -> Ended:
         return await self.market.submit(QUESTION, *options, **variables)
 
+    async def earned(self) -> str:
+        """Wait for the seller to have counted one earning, and return its payment hash."""
+        store = self.market.home(SELLER) / "pylon.db"
+        while not (found := rows(store, _EARNINGS)):  # noqa: ASYNC110 - another process counts
+            await trio.sleep(0.02)
+        ((payment_hash,),) = found
+        return str(payment_hash)
+
     def mode(self) -> str:
         """Return how the only order was paid."""
         ((state,),) = rows(self.market.home(BUYER) / "pylon.db", "SELECT state FROM orders")
@@ -62,20 +73,12 @@ async def balance(daemon: Daemon) -> int:
     return int(Decimal((await daemon.call("getbalance"))["lightning"]) * 10**11)
 
 
-def make_electrum_homes(pair: Pair, root: Path) -> None:
-    """Make homes that use the two wallets; once is enough for all tests."""
-    make_homes(root)
-    trio.run(_choose_electrum, root, pair)
-
-
-async def _choose_electrum(root: Path, pair: Pair) -> None:
-    given = root / "rpc.txt"
-    given.touch(mode=0o600)
-    given.write_text(f"{USER}:{PASSWORD}\n")
-    async with open_market(root) as market:
-        for home, daemon in ((BUYER, pair.payer), (SELLER, pair.payee)):
-            where = ("--url", daemon.url, "--secret-file", str(given))
-            await market.ok(home, "wallet", "use", "electrum", *where)
+def use_electrum(root: Path, pair: Pair) -> None:
+    """Give the homes in a folder the two wallets, as `pylon wallet use` does."""
+    secrets = {WalletSecret.ELECTRUM_PASSWORD: f"{USER}:{PASSWORD}"}
+    for name, daemon in ((BUYER, pair.payer), (SELLER, pair.payee)):
+        keys = {"backend": "electrum", "electrum_url": daemon.url}
+        Choice(keys, secrets).keep(find_home({}, asked=root / name))
 
 
 @asynccontextmanager
@@ -84,6 +87,7 @@ async def open_channel_market(
 ) -> AsyncGenerator[ChannelMarket, None]:
     """Open a market in which nothing has happened yet, over a channel in which much has."""
     copy_homes(homes, root)
+    use_electrum(root, pair)
     with trio.fail_after(TEST_SECONDS):
         async with open_market(root) as market:
             yield ChannelMarket(market, pair, await balance(pair.payer), await balance(pair.payee))

@@ -9,27 +9,19 @@ from tests.integration.lightning.channel_market import (
     PRICE,
     QUESTION,
     ChannelMarket,
-    make_electrum_homes,
     open_channel_market,
 )
 from tests.integration.lightning.town import Pair
-from tests.integration.market import ANSWER, BUYER, HELD, REFUSED, Process
+from tests.integration.market import ANSWER, BUYER, HELD, REFUSED, Process, rows
 
 MODES = ("hold", "hold+locked")
 
 
-@pytest.fixture(scope="session")
-def holding_homes(holding_pair: Pair, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("holding_homes")
-    make_electrum_homes(holding_pair, root)
-    return root
-
-
 @pytest.fixture
 async def town(
-    holding_homes: Path, holding_pair: Pair, tmp_path: Path
+    homes: Path, holding_pair: Pair, tmp_path: Path
 ) -> AsyncGenerator[ChannelMarket, None]:
-    async with open_channel_market(holding_homes, holding_pair, tmp_path) as town:
+    async with open_channel_market(homes, holding_pair, tmp_path) as town:
         yield town
 
 
@@ -44,10 +36,9 @@ async def buy(town: ChannelMarket) -> Process:
 async def check_it_was_done(town: ChannelMarket, buying: Process, mode: str) -> None:
     ended = await buying.end()
     assert (ended.status, ended.json["state"], ended.json["answer"]) == (0, "done", ANSWER)
-    (earning,) = await town.market.earnings()
-    assert earning["payment_hash"] == ended.json["payment_hash"]
+    assert await town.earned() == ended.json["payment_hash"]
     assert town.mode() == mode
-    assert await town.moved() == earning["amount_msat"] > 0
+    assert await town.moved() == ended.json["price_msat"] > 0
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -56,14 +47,18 @@ async def test_a_job_is_paid_with_a_held_payment(town: ChannelMarket, mode: str)
     ended = await town.submit()
     assert (ended.status, ended.json["state"], ended.json["answer"]) == (0, "done", ANSWER)
     assert town.mode() == mode
-    await town.market.earnings()
+    assert await town.earned() == ended.json["payment_hash"]
     assert await town.moved() == PRICE
 
 
 async def test_a_job_that_fails_gives_back_what_was_held(town: ChannelMarket) -> None:
     await town.serve("hold")
-    ended = await town.market.submit(f"{QUESTION} But {REFUSED}.")
+    prompt = f"{QUESTION} But {REFUSED}."
+    ended = await town.market.submit(prompt)
     assert ended.status != 0
+    assert town.market.backend.prompts == [prompt]  # so the money was held: work begins then
+    store = town.market.home(BUYER) / "pylon.db"
+    assert rows(store, "SELECT standing FROM budget") == [("released",)]
     assert await town.moved() == 0
 
 

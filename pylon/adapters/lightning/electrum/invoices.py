@@ -42,7 +42,7 @@ _NO_ROOM: Final = "Not enough inbound capacity"
 
 @define
 class InvoiceDesk:
-    """Incoming payments of one wallet. `tells_preimages` and `holds` are what 4.8 has and 4.3 not."""
+    """Incoming payments of one wallet. `holds`: it is of version 4.8, with commands of its own."""
 
     _rpc: Rpc
     _clock: Clock
