@@ -11,6 +11,7 @@ from attrs import define, field
 from pylon.adapters.lightning.nwc import open_nwc
 from pylon.adapters.lightning.nwc.wallet import NwcWallet
 from pylon.adapters.memory.clock import MemoryClock
+from pylon.core.relay_rules import DEFAULT_RULES, RelayRules
 from pylon.errors import RelayLost
 from pylon.model.event import Draft, Event
 from pylon.model.filter import Filter
@@ -124,6 +125,7 @@ async def scene(
     *,
     relays: tuple[RelayUrl, ...] = (URL,),
     running: bool = True,
+    rules: RelayRules = DEFAULT_RULES,
     network: Network = Network.REGTEST,
     **how: Any,
 ) -> AsyncGenerator[Scene, None]:
@@ -131,7 +133,7 @@ async def scene(
     clock = MemoryClock()
     with trio.fail_after(10_000):
         async with trio.open_nursery() as nursery:
-            relay = MemoryRelay(clock, nursery)
+            relay = MemoryRelay(clock, nursery, rules)
             wallet = ScriptedWallet(relay, clock, **how)
             if running:
                 await nursery.start(wallet.run)

@@ -13,6 +13,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from pylon.adapters.lightning.nwc import open_nwc
 from pylon.adapters.memory.clock import MemoryClock
+from pylon.core.relay_rules import RelayRules
 from pylon.errors import BadInvoice, Misconfigured, WalletUnavailable
 from pylon.model.ids import PaymentHash, Preimage, RelayUrl
 from pylon.model.invoice import Invoice
@@ -144,6 +145,12 @@ async def _announce_and_leave(town: Scene) -> None:
             await wait_all_tasks_blocked()
             scope.cancel()
     await trio.sleep(5)  # until the relay has noticed
+
+
+async def test_a_relay_that_will_not_let_us_listen_is_named(autojump_clock: MockClock) -> None:
+    async with scene(rules=RelayRules(filters=2)) as town:
+        with pytest.raises(WalletUnavailable, match=r"ws://one\.test: does not let us listen: "):
+            await town.client.balance()
 
 
 async def test_one_relay_of_several_is_enough(autojump_clock: MockClock) -> None:
@@ -747,6 +754,35 @@ async def test_a_wallet_that_goes_away_ends_the_watch(autojump_clock: MockClock)
     async with scene() as town, town.client.watch(after=0) as watch:
         with pytest.raises(WalletUnavailable):
             await anext(watch)
+
+
+async def test_a_list_that_is_refused_ends_the_watch(autojump_clock: MockClock) -> None:
+    async with scene() as town:
+        town.wallet.says["list_transactions"] = refusal("RESTRICTED")
+        async with town.client.watch(after=0) as watch:
+            with pytest.raises(Misconfigured, match="RESTRICTED"):
+                await anext(watch)
+
+
+async def test_what_the_wallet_sends_is_no_invoice_of_ours(autojump_clock: MockClock) -> None:
+    async with scene(notifications="payment_received payment_sent") as town:
+        listed = [
+            tx("settled")["result"],
+            tx("settled", way="incoming", payment_hash="11" * 32)["result"],
+        ]
+        pages = iter([{"result": {"transactions": listed}}])
+        town.wallet.says["list_transactions"] = lambda _: next(
+            pages, {"result": {"transactions": []}}
+        )
+        async with town.client.watch(after=0) as watch:
+            (told,) = await take(watch, 1)
+            assert told.payment_hash == "11" * 32
+            for kind in ("payment_sent", "payment_received"):
+                news = {"notification_type": kind, "notification": tx("settled")["result"]}
+                await town.wallet.notify(23197, news)
+            with trio.move_on_after(3) as nothing_more:
+                await anext(watch)
+            assert nothing_more.cancelled_caught
 
 
 # History

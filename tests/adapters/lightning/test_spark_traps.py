@@ -13,7 +13,7 @@ from attrs import evolve
 pytest.importorskip("breez_sdk_spark", reason="the extra `spark` is not installed")
 
 from pylon.adapters.lightning.spark import bell, faucet
-from pylon.adapters.lightning.spark.book import Attempt, open_book  # noqa: E402
+from pylon.adapters.lightning.spark.book import Attempt, open_book
 from pylon.adapters.lightning.spark.faucet import request_regtest_funds
 from pylon.adapters.lightning.spark.payments import LOST_SECONDS, NAMESPACE
 from pylon.errors import BadInvoice, Misconfigured, WalletUnavailable
