@@ -586,7 +586,8 @@ def _paying(view: _View, state: Paying | Unknown, news: News) -> Step:
             step = _succeeded(state, preimage, fee)
             return evolve(step, acts=(Spend(payment_hash, offer.amount, fee), *step.acts))
         case PaymentRefused(payment_hash) if payment_hash == offer.payment_hash:
-            return _not_paid(view, state, news)
+            stale = news.never_begun and isinstance(state, Paying)  # it has been begun since
+            return Step(state) if stale else _not_paid(view, state, news)
         case PaymentUncertain(payment_hash) if payment_hash == offer.payment_hash:
             return Step(_unknown(state, view.now))
         case ResultHeard(answer) if _belongs(answer, offer):
@@ -615,8 +616,7 @@ def _ask_wallet(view: _View, state: Unknown) -> Step:
     asking, ask = evolve(state, since=view.now, asking=True), LookUp(state.offer.payment_hash)
     held = state.offer.mode in HELD_FIRST and state.answer is None
     if held and view.too_late and not state.cancelled:
-        failure = state.failure or Failure("no answer in time")
-        return Step(evolve(asking, cancelled=True, failure=failure), (PublishCancel(), ask))
+        return Step(evolve(asking, cancelled=True), (PublishCancel(), ask))
     return Step(asking, (ask,))
 
 
@@ -655,12 +655,10 @@ def _not_paid(view: _View, state: Paying | Unknown, refused: PaymentRefused) -> 
 
 def _unpaid(view: _View, state: Paying | Unknown, reason: str) -> Step:
     """Say what becomes of an order whose payment is not made and whose answer was not given away."""
-    failure = state.failure
     if state.cancelled:
-        timed_out = failure is not None and view.too_late
-        return Step(NotServed(failure.reason, Cause.TIME) if failure and timed_out else Withdrawn())
-    if failure is not None:
-        return view.next_offer(state.others, failure.reason, Cause.PROVIDER)
+        return Step(NotServed("no answer in time", Cause.TIME) if view.too_late else Withdrawn())
+    if state.failure is not None:
+        return view.next_offer(state.others, state.failure.reason, Cause.PROVIDER)
     return view.next_offer(state.others, f"payment failed: {reason}", Cause.PAYMENT)
 
 

@@ -1,34 +1,46 @@
-"""No order of events makes a buyer pay twice, pay for nothing, or lose a payment."""
+"""What an order does with each piece of news, and what it leaves alone."""
 
-from hypothesis import settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from typing import Any
+
+from attrs import evolve
 
 from pylon.core.order_machine import (
     EXPIRY_MARGIN_SECONDS,
     LOOKUP_SECONDS,
     MAX_OFFERS,
-    Act,
+    MAX_REFUND_INVOICES,
+    REFUND_EXPIRY_SECONDS,
+    REFUND_LOOKUP_SECONDS,
     Approved,
     BudgetExceeded,
     BudgetReserved,
     CancelAsked,
+    CheckRefund,
     Denied,
     ErrorHeard,
     LookUp,
-    News,
+    MakeRefundInvoice,
+    NotOpened,
     OfferHeard,
+    Open,
+    Opened,
     Pay,
     PaymentRefused,
     PaymentSucceeded,
     PaymentUncertain,
     PublishCancel,
     PublishRequest,
+    ReclaimAsked,
+    RefundArrived,
+    RefundInvoiceClosed,
+    RefundInvoiceImpossible,
+    RefundInvoiceMade,
     Release,
     RequestPublished,
     RequestRefused,
     Reserve,
     ResultHeard,
+    SendRefundInvoice,
     Spend,
     Step,
     TimePassed,
@@ -36,337 +48,49 @@ from pylon.core.order_machine import (
     begin,
     best,
     due,
-    is_final,
+    is_owed,
 )
-from pylon.model.event import Event
-from pylon.model.ids import EventId, JobId, NodeKey, PaymentHash, Preimage, PublicKey
-from pylon.model.money import Msat, Network
+from pylon.model.ids import EventId, PaymentHash, PublicKey
+from pylon.model.money import Msat, PayMode
 from pylon.model.order import (
-    Answer,
     Cause,
+    Cheated,
     Chosen,
     Declined,
     Disputed,
     Done,
     Draft,
+    Failure,
     NotServed,
     Offer,
-    Order,
-    OrderState,
     Paid,
     Paying,
     Published,
+    Reclaiming,
+    Refunded,
     Reserving,
     Unknown,
     Withdrawn,
 )
-
-START = 1_000
-DEADLINE = START + 300
-FEE = Msat(5_000)
-PREIMAGE = Preimage("ee" * 32)
-ANN, BOB, CID = (PublicKey(name * 32) for name in ("aa", "bb", "cc"))
-
-
-def an_order(*, provider: PublicKey | None = None, auto_pay: bool = True) -> Order:
-    request = Event(EventId("request"), PublicKey("dd" * 32), START, 5050, (), "", "")
-    return Order(
-        id=JobId(request.id),
-        request=request,
-        provider=provider,
-        max_price=Msat(50_000),
-        max_fee=FEE,
-        network=Network.REGTEST,
-        auto_pay=auto_pay,
-        opened_at=START,
-        offer_seconds=2,
-        deadline=DEADLINE,
-    )
-
-
-def an_offer(
-    provider: PublicKey, sats: int = 10, *, copy_of: PublicKey | None = None, expires: int = 600
-) -> Offer:
-    return Offer(
-        provider=provider,
-        feedback=EventId(f"offer of {provider}"),
-        amount=Msat(sats * 1000),
-        bolt11=f"lnbcrt of {copy_of or provider}",
-        payment_hash=PaymentHash(copy_of or provider),
-        node_key=NodeKey("02" + provider),
-        expires_at=START + expires,
-    )
-
-
-def answer_of(provider: PublicKey) -> Answer:
-    return Answer(EventId(f"result of {provider}"), provider)
-
-
-def live(order: Order, *news: News, state: OrderState | None = None, now: int = START) -> Step:
-    """Tell an order the news, all at `now`; return the last step."""
-    step = begin() if state is None else Step(state)
-    for item in news:
-        step = advance(order, step.state, item, now)
-    return step
-
-
-A, B, C = an_offer(ANN, 10), an_offer(BOB, 20), an_offer(CID, 30)
-OFFERS = (
+from pylon.model.wallet import IssuedInvoice
+from tests.core.buying import (
+    ANN,
+    BOB,
+    CID,
+    DEADLINE,
+    FEE,
+    PREIMAGE,
+    START,
     A,
     B,
-    C,
-    an_offer(ANN, 1),  # a second thought
-    an_offer(BOB, 60),  # above every limit
-    an_offer(CID, 10, copy_of=ANN),  # another's invoice
-    an_offer(CID, 10, expires=5),
+    an_offer,
+    an_order,
+    answer_of,
+    live,
+    locked_by,
 )
-HASHES = st.sampled_from([offer.payment_hash for offer in (A, B, C)])
-PROVIDERS = st.sampled_from([ANN, BOB, CID])
 
-
-class OrderLife(RuleBasedStateMachine):
-    """Throw news at an order in any order, early, late, foreign, each twice.
-
-    The wallet behind it is honest: it settles only what it was told to pay, and a payment it has
-    called failed stays failed until it is told to pay again.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.now = START
-        self.acts: list[Act] = []
-        self.in_flight: set[PaymentHash] = set()
-        self.settled: set[PaymentHash] = set()
-        self.reserved: set[PaymentHash] = set()
-        self.agreed: set[PaymentHash] = set()
-        self.answered = False
-        self.ends = 0
-
-    @initialize(provider=st.sampled_from([None, ANN]), auto_pay=st.booleans())
-    def an_order_is_opened(self, provider: PublicKey | None, auto_pay: bool) -> None:
-        self.order = an_order(provider=provider, auto_pay=auto_pay)
-        step = begin()
-        self.state: OrderState = step.state
-        self.acts.extend(step.acts)
-
-    def tell(self, news: News) -> None:
-        before = self.state
-        step = advance(self.order, before, news, self.now)
-        if isinstance(news, TimePassed) and self.now < (due(self.order, before) or self.now + 1):
-            assert step == Step(before), "it was too early"
-        if isinstance(news, ResultHeard) and isinstance(before, Paying | Unknown):
-            self.answered |= news.answer.provider == before.offer.provider
-        assert advance(self.order, step.state, news, self.now) == Step(step.state)
-        if is_final(before):
-            assert is_final(step.state), "what has ended has begun again"
-            assert step.state == before or isinstance(before, Disputed)
-            assert not step.acts
-        self.ends += is_final(step.state) and not is_final(before)
-        self.state = step.state
-        for act in step.acts:
-            self.acts.append(act)
-            self.carry_out(act)
-
-    def carry_out(self, act: Act) -> None:
-        match act:
-            case Reserve(payment_hash, amount, fee):
-                assert not self.reserved, "two reservations for one order"
-                assert not self.answered, "what is answered is bought again"
-                assert self.order.auto_pay or payment_hash in self.agreed, "nobody said yes"
-                assert amount <= self.order.max_price
-                assert fee == self.order.max_fee
-                self.reserved.add(payment_hash)
-            case Release(payment_hash):
-                assert payment_hash not in self.in_flight | self.settled, (
-                    "released what may be paid"
-                )
-                self.reserved.remove(payment_hash)
-            case Spend(payment_hash):
-                self.reserved.remove(payment_hash)
-            case Pay(payment_hash=payment_hash):
-                assert payment_hash in self.reserved, "paid outside the budget"
-                assert not self.in_flight, "two payments in flight"
-                assert not self.settled, "paid again"
-                assert self.now < self.order.deadline, "paid for an answer that is too late"
-                self.in_flight.add(payment_hash)
-            case _:
-                pass
-
-    def count(self, kind: type[Act]) -> int:
-        return sum(isinstance(act, kind) for act in self.acts)
-
-    def time_passes_to(self, now: int, failures: dict[PublicKey, int] | None = None) -> None:
-        self.now = now
-        self.tell(TimePassed())
-
-    @precondition(lambda self: not is_final(self.state))
-    @rule(offer=st.sampled_from([A, B, C]))
-    def things_go_on_as_hoped(self, offer: Offer) -> None:
-        match self.state:
-            case Draft():
-                self.tell(RequestPublished())
-            case Published(window_ends=int(ends)):
-                self.time_passes_to(max(self.now, ends))
-            case Published():
-                self.tell(OfferHeard(offer))
-            case Chosen(offer=chosen):
-                self.says_yes_to(chosen.payment_hash)
-            case Reserving(offer=chosen):
-                self.tell(BudgetReserved(chosen.payment_hash))
-            case Paying() | Unknown():
-                self.the_payment_settles()
-            case Paid(offer=chosen):
-                self.tell(ResultHeard(answer_of(chosen.provider)))
-
-    @rule(
-        seconds=st.sampled_from([0, 1, 2, 2, 3, 50]),
-        failures=st.dictionaries(PROVIDERS, st.integers(0, 5), max_size=3),
-    )
-    def time_passes(self, seconds: int, failures: dict[PublicKey, int]) -> None:
-        self.time_passes_to(self.now + seconds, failures)
-
-    @rule(seconds=st.sampled_from([0, 1, 5, 30, 300]))
-    def nobody_looks_for_a_while(self, seconds: int) -> None:
-        self.now += seconds
-
-    @rule(offer=st.sampled_from(OFFERS))
-    def a_provider_makes_an_offer(self, offer: Offer) -> None:
-        self.tell(OfferHeard(offer))
-
-    @rule(provider=PROVIDERS)
-    def a_provider_answers(self, provider: PublicKey) -> None:
-        if not isinstance(self.state, Draft | Published):  # there a gift would end the story
-            self.tell(ResultHeard(answer_of(provider)))
-
-    @rule(payment_hash=HASHES)
-    def says_yes_to(self, payment_hash: PaymentHash) -> None:
-        self.agreed.add(payment_hash)
-        self.tell(Approved(payment_hash))
-        self.agreed.discard(payment_hash)  # a yes counts when it is said, and not later
-
-    @rule(
-        news=st.one_of(
-            st.builds(RequestPublished),
-            st.builds(Denied, HASHES),
-            st.builds(ErrorHeard, PROVIDERS, st.just("busy")),
-            st.builds(BudgetReserved, HASHES),
-            st.builds(PaymentUncertain, HASHES),
-        )
-    )
-    def something_is_heard_at_any_time(self, news: News) -> None:
-        self.tell(news)
-
-    @rule(
-        news=st.one_of(
-            st.builds(RequestRefused, st.just("blocked")),
-            st.builds(CancelAsked),
-            st.builds(ResultHeard, PROVIDERS.map(answer_of)),
-        ),
-        luck=st.integers(0, 5),
-    )
-    def something_ends_it_early(self, news: News, luck: int) -> None:
-        if not luck:
-            self.tell(news)
-
-    @precondition(lambda self: isinstance(self.state, Reserving))
-    @rule()
-    def the_budget_forbids_it(self) -> None:
-        assert isinstance(self.state, Reserving)
-        payment_hash = self.state.offer.payment_hash
-        self.reserved.discard(payment_hash)  # nothing was set aside
-        self.tell(BudgetExceeded(payment_hash, "over the day's cap"))
-
-    def the_payment_settles(self) -> None:
-        payment_hash = self.in_flight.pop()
-        self.settled.add(payment_hash)
-        self.tell(PaymentSucceeded(payment_hash, PREIMAGE, Msat(7)))
-
-    @precondition(lambda self: self.in_flight)
-    @rule()
-    def the_payment_fails(self) -> None:
-        self.tell(PaymentRefused(self.in_flight.pop(), "no route"))
-
-    @precondition(lambda self: self.in_flight)
-    @rule()
-    def the_wallet_does_not_know(self) -> None:
-        self.tell(PaymentUncertain(next(iter(self.in_flight))))
-
-    @precondition(lambda self: self.settled)
-    @rule()
-    def the_wallet_says_again_that_it_paid(self) -> None:
-        self.tell(PaymentSucceeded(next(iter(self.settled)), PREIMAGE, Msat(7)))
-
-    def teardown(self) -> None:
-        """Where nobody out there says another word, the desks' own answers and time end it."""
-        for _ in range(10):
-            match self.state:
-                case state if is_final(state):
-                    return
-                case Reserving(offer=offer):
-                    self.tell(BudgetReserved(offer.payment_hash))
-                case Paying() | Unknown():
-                    self.the_payment_fails()
-                case state:
-                    when = due(self.order, state)
-                    assert when is not None, "nothing would ever end this state"
-                    self.time_passes_to(max(self.now, when))
-        assert is_final(self.state)
-
-    @invariant()
-    def only_states_a_desk_will_answer_wait_without_a_time(self) -> None:
-        waits_for_a_desk = isinstance(self.state, Reserving | Paying)
-        waits_for_nothing = is_final(self.state)
-        assert (due(self.order, self.state) is None) == (waits_for_a_desk or waits_for_nothing)
-
-    @invariant()
-    def a_payment_is_known_for_as_long_as_it_may_settle(self) -> None:
-        assert bool(self.in_flight) == isinstance(self.state, Paying | Unknown)
-        if isinstance(self.state, Paying | Unknown):
-            assert self.state.offer.payment_hash in self.in_flight
-
-    @invariant()
-    def money_spent_is_never_forgotten(self) -> None:
-        assert self.count(Spend) == len(self.settled)
-        match self.state:
-            case Paid(offer=offer) | Disputed(offer=offer):
-                assert self.settled == {offer.payment_hash}
-            case Done(offer=None):
-                assert not self.settled
-            case Done(offer=Offer(payment_hash=payment_hash)):
-                assert self.settled == {payment_hash}
-            case _:
-                assert not self.settled
-
-    @invariant()
-    def what_is_set_aside_is_given_back_or_spent(self) -> None:
-        waits = isinstance(self.state, Reserving | Paying | Unknown)
-        assert bool(self.reserved) == waits
-
-    @invariant()
-    def only_the_provider_that_was_paid_answers(self) -> None:
-        match self.state:
-            case Done(answer, Offer(provider=provider)):
-                assert answer.provider == provider
-            case _:
-                pass
-
-    @invariant()
-    def a_targeted_order_deals_with_nobody_else(self) -> None:
-        if self.order.provider is not None:
-            for act in self.acts:
-                assert not isinstance(act, Pay) or act.payment_hash == A.payment_hash
-            if isinstance(self.state, Done):
-                assert self.state.answer.provider == self.order.provider
-
-    @invariant()
-    def it_is_published_once_and_ends_once(self) -> None:
-        assert self.count(PublishRequest) == 1
-        assert self.count(PublishCancel) <= 1
-        assert self.ends == is_final(self.state)
-
-
-TestOrderLife = OrderLife.TestCase
-TestOrderLife.settings = settings(max_examples=300, stateful_step_count=30, deadline=None)
+REFUND = IssuedInvoice("lnbcrt100n1ours", PaymentHash("ours"), A.amount, START, START + 86_400)
 
 
 def paying(*others: Offer, offer: Offer = A) -> Paying:
@@ -634,3 +358,267 @@ def test_an_order_found_after_its_deadline_pays_for_nothing() -> None:
 def test_a_request_every_relay_refuses_is_not_served() -> None:
     state = live(an_order(), RequestRefused("blocked: no")).state
     assert state == NotServed("no relay takes the request: blocked: no", Cause.RELAYS)
+
+
+# Modes of payment.
+
+
+def test_a_locked_offer_brings_its_answer_and_is_done_only_once_it_is_opened() -> None:
+    offer = an_offer(ANN, mode=PayMode.LOCKED)
+    assert offer.answer is not None
+    order, spend = an_order(provider=ANN), Spend(offer.payment_hash, offer.amount, Msat(3))
+    step = live(order, OfferHeard(offer), BudgetReserved(offer.payment_hash))
+    step = live(order, PaymentSucceeded(offer.payment_hash, PREIMAGE, Msat(3)), state=step.state)
+    paid = Paid(offer, PREIMAGE, Msat(3), offer.answer)
+    assert step == Step(paid, (spend, Open(offer.answer.result, PREIMAGE)))
+    assert due(order, paid) is None, "the opener answers, whatever the time"
+    assert live(order, TimePassed(), state=paid, now=DEADLINE) == Step(paid)
+    assert live(order, Opened(answer_of(ANN).result), state=paid) == Step(paid)
+    step = live(order, Opened(offer.answer.result), state=paid)
+    assert step == Step(Done(offer.answer, offer, PREIMAGE, Msat(3)))
+
+
+def test_paid_for_what_does_not_open_is_cheated_and_the_proof_is_kept() -> None:
+    offer = an_offer(ANN, mode=PayMode.LOCKED)
+    assert offer.answer is not None
+    paid = Paid(offer, PREIMAGE, Msat(3), offer.answer)
+    assert live(an_order(), NotOpened(answer_of(ANN).result, "no"), state=paid) == Step(paid)
+    step = live(an_order(), NotOpened(offer.answer.result, "not what was promised"), state=paid)
+    cheated = Cheated(offer, PREIMAGE, Msat(3), offer.answer, "not what was promised")
+    assert step == Step(cheated)
+    for news in (Opened(offer.answer.result), ResultHeard(answer_of(ANN)), ReclaimAsked()):
+        assert live(an_order(), news, state=cheated) == Step(cheated)
+
+
+def test_a_held_payment_opens_the_locked_answer_that_came_before_it_settled() -> None:
+    offer, locked = an_offer(ANN, mode=PayMode.HOLD_LOCKED), locked_by(ANN)
+    order = an_order(provider=ANN)
+    state = live(order, ResultHeard(locked), state=paying(offer=offer)).state
+    assert state == Paying(offer, answer=locked)
+    step = live(order, PaymentSucceeded(offer.payment_hash, PREIMAGE, Msat(0)), state=state)
+    assert step.state == Paid(offer, PREIMAGE, Msat(0), locked)
+    assert step.acts[1:] == (Open(locked.result, PREIMAGE),)
+
+
+def test_an_answer_locked_with_another_key_is_not_the_one_that_is_paid_for() -> None:
+    offer = an_offer(ANN, mode=PayMode.HOLD_LOCKED)
+    for state in (paying(offer=offer), Unknown(offer, START), Paid(offer, PREIMAGE, Msat(0))):
+        step = live(an_order(), ResultHeard(locked_by(ANN, key_of=BOB)), state=state)
+        assert step == Step(state)
+
+
+def test_a_locked_answer_before_anything_is_bought_is_no_gift() -> None:
+    for state in (Draft(), Published((A,), START + 2), Chosen(A), Reserving(A)):
+        assert live(an_order(), ResultHeard(locked_by(ANN)), state=state) == Step(state)
+
+
+def test_an_answer_that_needs_no_key_is_preferred_to_one_that_does() -> None:
+    offer = an_offer(ANN, mode=PayMode.HOLD_LOCKED)
+    news = (ResultHeard(locked_by(ANN)), ResultHeard(answer_of(ANN)), ResultHeard(locked_by(ANN)))
+    state = live(an_order(), *news, state=paying(offer=offer)).state
+    assert state == Paying(offer, answer=answer_of(ANN))
+    sold = an_offer(ANN, mode=PayMode.LOCKED)
+    given = Paying(sold, answer=answer_of(ANN))
+    done = live(an_order(), PaymentSucceeded(A.payment_hash, PREIMAGE, Msat(0)), state=given)
+    assert done.state == Done(answer_of(ANN), sold, PREIMAGE, Msat(0))
+
+
+def test_of_two_locked_answers_the_first_is_opened() -> None:
+    offer, first = an_offer(ANN, mode=PayMode.HOLD_LOCKED), locked_by(ANN)
+    second = evolve(first, result=EventId("another"))
+    paid = live(an_order(), ResultHeard(first), state=Paid(offer, PREIMAGE, Msat(0))).state
+    assert live(an_order(), ResultHeard(second), state=paid) == Step(paid)
+    state = live(an_order(), ResultHeard(first), ResultHeard(second), state=paying(offer=offer))
+    assert state.state == Paying(offer, answer=first)
+
+
+def test_an_offer_in_a_mode_that_is_not_accepted_is_no_offer() -> None:
+    order = an_order(provider=ANN, accepts=(PayMode.LOCKED,))
+    assert live(order, OfferHeard(A)) == Step(Draft())
+    assert isinstance(live(order, OfferHeard(an_offer(ANN, mode=PayMode.LOCKED))).state, Reserving)
+
+
+def test_a_hold_that_comes_back_after_bad_news_names_the_providers_reason() -> None:
+    offer = an_offer(ANN, mode=PayMode.HOLD)
+    failed = live(an_order(), ErrorHeard(ANN, "no memory"), state=paying(offer=offer)).state
+    assert failed == Paying(offer, failure=Failure("no memory"))
+    failed = live(an_order(), PaymentUncertain(offer.payment_hash), state=failed).state
+    step = live(an_order(), PaymentRefused(offer.payment_hash, "cancelled"), state=failed)
+    assert step.state == NotServed("no memory", Cause.PROVIDER)
+    assert step.acts == (Release(offer.payment_hash), PublishCancel())
+
+
+def test_after_a_hold_that_came_back_the_next_offer_is_chosen_by_history() -> None:
+    offer = an_offer(ANN, mode=PayMode.HOLD)
+    cheap, dear = an_offer(BOB, 10), an_offer(CID, 12)
+    news, state = PaymentRefused(offer.payment_hash, "cancelled"), Paying(offer, (cheap, dear))
+    assert advance(an_order(), state, news, START).state == Reserving(cheap, (dear,))
+    assert advance(an_order(), state, news, START, {BOB: 1}).state == Reserving(dear, (cheap,))
+
+
+def test_a_hold_that_comes_back_after_the_answer_was_given_costs_nothing() -> None:
+    offer = an_offer(ANN, mode=PayMode.HOLD)
+    news = (ResultHeard(answer_of(ANN)), PaymentRefused(offer.payment_hash, "cancelled"))
+    step = live(an_order(), *news, state=paying(B, offer=offer))
+    assert step == Step(Done(answer_of(ANN)), (Release(offer.payment_hash),))
+
+
+def test_a_locked_answer_whose_payment_failed_is_no_answer() -> None:
+    offer = an_offer(ANN, mode=PayMode.LOCKED)
+    step = live(
+        an_order(), PaymentRefused(offer.payment_hash, "no route"), state=paying(offer=offer)
+    )
+    assert step.state == NotServed("payment failed: no route", Cause.PAYMENT)
+
+
+def test_what_is_held_can_be_called_off_and_what_is_paid_cannot() -> None:
+    held = an_offer(ANN, mode=PayMode.HOLD)
+    for state in (paying(B, offer=held), Unknown(held, START, others=(B,))):
+        step = live(an_order(), CancelAsked(), state=state)
+        assert step == Step(evolve(state, cancelled=True), (PublishCancel(),))
+        assert live(an_order(), CancelAsked(), state=step.state) == Step(step.state)
+        back = live(an_order(), PaymentRefused(held.payment_hash, "gone"), state=step.state)
+        assert back == Step(Withdrawn(), (Release(held.payment_hash),))
+    sold = an_offer(ANN, mode=PayMode.LOCKED)
+    assert live(an_order(), CancelAsked(), state=paying(offer=sold)) == Step(paying(offer=sold))
+
+
+def test_a_cancel_that_comes_too_late_is_paid_and_answered() -> None:
+    held = an_offer(ANN, mode=PayMode.HOLD)
+    state = live(an_order(), CancelAsked(), state=paying(offer=held)).state
+    step = live(an_order(), PaymentSucceeded(held.payment_hash, PREIMAGE, Msat(0)), state=state)
+    assert step.state == Paid(held, PREIMAGE, Msat(0))
+
+
+def test_what_is_still_held_at_the_deadline_is_asked_back_once() -> None:
+    held, order = an_offer(ANN, mode=PayMode.HOLD_LOCKED), an_order()
+    state = Unknown(held, DEADLINE - LOOKUP_SECONDS)
+    step = live(order, TimePassed(), state=state, now=DEADLINE)
+    asked = Unknown(held, DEADLINE, cancelled=True, asking=True)
+    assert step == Step(asked, (PublishCancel(), LookUp(held.payment_hash)))
+    again = evolve(asked, asking=False)
+    step = live(order, TimePassed(), state=again, now=DEADLINE + 2)
+    assert step.acts == (LookUp(held.payment_hash),)
+    back = live(order, PaymentRefused(held.payment_hash, "gone"), state=asked, now=DEADLINE + 3)
+    assert back.state == NotServed("no answer in time", Cause.TIME)
+    assert back.acts == (Release(held.payment_hash),)
+
+
+def test_what_is_held_for_an_answer_that_is_there_is_not_asked_back() -> None:
+    held = an_offer(ANN, mode=PayMode.HOLD_LOCKED)
+    state = Unknown(held, START, answer=locked_by(ANN))
+    step = live(an_order(), TimePassed(), state=state, now=DEADLINE)
+    assert step.acts == (LookUp(held.payment_hash),)
+
+
+def test_a_payment_the_wallet_never_began_is_begun_again_while_the_offer_stands() -> None:
+    never = PaymentRefused(A.payment_hash, "the wallet never began the payment", never_begun=True)
+    state = Unknown(A, START, others=(B,), asking=True)
+    step = live(an_order(), never, state=state)
+    assert step == Step(Paying(A, (B,)), (Pay(A.bolt11, A.payment_hash, FEE),))
+    assert live(an_order(), never, state=step.state) == Step(step.state), "told twice"
+    late = live(an_order(), never, state=state, now=DEADLINE)
+    assert isinstance(late.state, NotServed)
+    assert Release(A.payment_hash) in late.acts
+
+
+def test_a_payment_the_wallet_never_began_is_not_begun_again_for_nothing() -> None:
+    never = PaymentRefused(A.payment_hash, "the wallet never began the payment", never_begun=True)
+    held = an_offer(ANN, mode=PayMode.HOLD)
+    for state in (
+        Unknown(A, START, failure=Failure("no memory")),
+        Unknown(A, START, answer=answer_of(ANN)),
+        Unknown(held, START, cancelled=True),
+    ):
+        step = live(an_order(), never, state=state)
+        assert Release(A.payment_hash) in step.acts
+        assert not any(isinstance(act, Pay) for act in step.acts)
+
+
+# Money that is owed back.
+
+
+def reclaiming(**changes: Any) -> Reclaiming:
+    claim = Reclaiming(A, PREIMAGE, Msat(0), "paid, then refused: no memory", A.amount)
+    return evolve(claim, **changes)
+
+
+def test_bad_news_after_the_payment_with_a_refund_makes_an_invoice_for_it() -> None:
+    news = ErrorHeard(ANN, "no memory", A.amount)
+    make = MakeRefundInvoice(A.amount, 1, REFUND_EXPIRY_SECONDS)
+    for state in (
+        Paid(A, PREIMAGE, Msat(0)),
+        Disputed(A, PREIMAGE, Msat(0), "paid, and not answered in time"),
+    ):
+        assert live(an_order(), news, state=state) == Step(reclaiming(), (make,))
+    overtaken = live(an_order(), news, state=paying()).state
+    step = live(an_order(), PaymentSucceeded(A.payment_hash, PREIMAGE, Msat(0)), state=overtaken)
+    assert step == Step(reclaiming(), (Spend(A.payment_hash, A.amount, Msat(0)), make))
+
+
+def test_more_than_was_paid_is_not_believed_to_come_back() -> None:
+    news = ErrorHeard(ANN, "no memory", Msat(A.amount + 1))
+    state = live(an_order(), news, state=Paid(A, PREIMAGE, Msat(0))).state
+    assert state == Disputed(A, PREIMAGE, Msat(0), "paid, then refused: no memory")
+    assert live(an_order(), news, state=state) == Step(state)
+
+
+def test_bad_news_about_an_answer_that_is_there_changes_nothing() -> None:
+    paid = Paid(A, PREIMAGE, Msat(0), locked_by(ANN))
+    assert live(an_order(), ErrorHeard(ANN, "sorry", A.amount), state=paid) == Step(paid)
+
+
+def test_the_invoice_for_a_refund_is_sent_and_looked_up_until_it_is_paid() -> None:
+    order = an_order()
+    assert due(order, reclaiming()) is None, "the wallet is asked for an invoice first"
+    step = live(order, RefundInvoiceMade(REFUND), state=reclaiming())
+    asked = reclaiming(invoice=REFUND, asked_at=START)
+    assert step == Step(asked, (SendRefundInvoice(ANN, REFUND),))
+    assert live(order, RefundInvoiceMade(REFUND), state=asked, now=START + 1) == Step(asked)
+    later = START + REFUND_LOOKUP_SECONDS
+    assert due(order, asked) == later
+    assert live(order, TimePassed(), state=asked, now=later - 1) == Step(asked)
+    step = live(order, TimePassed(), state=asked, now=later)
+    assert step == Step(evolve(asked, asked_at=later), (CheckRefund(REFUND.payment_hash),))
+    assert live(order, RefundArrived(B.payment_hash), state=asked) == Step(asked)
+    step = live(order, RefundArrived(REFUND.payment_hash), state=asked)
+    assert step == Step(Refunded(A, PREIMAGE, Msat(0), asked.reason, A.amount, REFUND.payment_hash))
+
+
+def test_a_refund_invoice_that_closes_unpaid_is_followed_by_another_up_to_a_limit() -> None:
+    closed = RefundInvoiceClosed(REFUND.payment_hash)
+    assert live(an_order(), closed, state=reclaiming()) == Step(reclaiming())
+    step = live(an_order(), closed, state=reclaiming(invoice=REFUND, asked_at=START))
+    make = MakeRefundInvoice(A.amount, 2, REFUND_EXPIRY_SECONDS)
+    assert step == Step(reclaiming(attempt=2), (make,))
+    last = reclaiming(attempt=MAX_REFUND_INVOICES, invoice=REFUND, asked_at=START)
+    step = live(an_order(), closed, state=last)
+    owed = Disputed(A, PREIMAGE, Msat(0), last.reason, A.amount, attempt=MAX_REFUND_INVOICES)
+    assert step == Step(owed)
+    make = MakeRefundInvoice(A.amount, MAX_REFUND_INVOICES + 1, REFUND_EXPIRY_SECONDS)
+    step = live(an_order(), ReclaimAsked(), state=owed)
+    assert step == Step(reclaiming(attempt=MAX_REFUND_INVOICES + 1), (make,))
+
+
+def test_a_wallet_that_cannot_make_the_invoice_leaves_the_refund_owed() -> None:
+    step = live(an_order(), RefundInvoiceImpossible("no"), state=reclaiming())
+    assert step == Step(Disputed(A, PREIMAGE, Msat(0), reclaiming().reason, A.amount, attempt=1))
+    asked = reclaiming(invoice=REFUND, asked_at=START)
+    assert live(an_order(), RefundInvoiceImpossible("no"), state=asked) == Step(asked)
+
+
+def test_asking_again_sends_the_same_invoice_again() -> None:
+    asked = reclaiming(invoice=REFUND, asked_at=START)
+    step = live(an_order(), ReclaimAsked(), state=asked)
+    assert step == Step(asked, (SendRefundInvoice(ANN, REFUND),))
+    assert live(an_order(), ReclaimAsked(), state=reclaiming()) == Step(reclaiming())
+    nothing_promised = Disputed(A, PREIMAGE, Msat(0), "paid, and not answered in time")
+    assert live(an_order(), ReclaimAsked(), state=nothing_promised) == Step(nothing_promised)
+
+
+def test_what_is_owed_is_what_was_promised_and_has_not_come() -> None:
+    disputed = Disputed(A, PREIMAGE, Msat(0), "")
+    assert is_owed(reclaiming())
+    assert is_owed(evolve(disputed, refund=A.amount))
+    assert not is_owed(disputed)
+    assert not is_owed(Paid(A, PREIMAGE, Msat(0)))
