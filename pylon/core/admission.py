@@ -136,7 +136,9 @@ def _unserved(request: JobRequest, service: Service, now: int) -> str | None:
 
 def _oversized(request: JobRequest, service: Service) -> str | None:
     limit = service.provider.max_input_bytes
-    texts = (request.content,) if request.kind == CHAT_KIND else (i.data for i in request.inputs)
+    texts = [item.data for item in request.inputs]
+    if texts != [request.content]:  # which stands in for an input where there is none
+        texts.append(request.content)
     size = sum(len(text.encode()) for text in texts)
     return f"the input has {size:,} bytes, more than {limit:,}" if size > limit else None
 

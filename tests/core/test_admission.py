@@ -10,12 +10,12 @@ from pylon.core.admission import (
     MAX_FUTURE_SECONDS,
     Admission,
     Ignored,
-    Load,
     Refusal,
     Service,
     Terms,
     admit,
 )
+from pylon.core.open_jobs import Load
 from pylon.model.ids import EventId, JobId, PublicKey
 from pylon.model.inference import BackendHealth, Message
 from pylon.model.job import JobInput, JobRequest
@@ -162,6 +162,15 @@ def test_an_oversized_input_is_refused_in_bytes() -> None:
     assert "has 12 bytes" in refusal(service=small, inputs=(JobInput("ééé"), JobInput("ééé")))
     assert isinstance(decide(service=small, inputs=(JobInput("é" * 5),)), Terms)
     assert "more than 10" in refusal(CHAT, small)
+
+
+def test_text_that_is_not_asked_about_counts_as_input_because_it_is_kept() -> None:
+    small = selling(max_input_bytes=20)
+    assert "has 21 bytes" in refusal(service=small, content="x" * 9)
+    assert isinstance(decide(service=small, content="x" * 8), Terms)
+    long = "x" * 20
+    assert isinstance(decide(service=small, inputs=(JobInput(long),), content=long), Terms)
+    assert "more than" in refusal(CHAT, selling(max_input_bytes=100), inputs=(JobInput("x" * 50),))
 
 
 def test_a_model_or_backend_we_do_not_have_is_refused_by_name() -> None:

@@ -255,6 +255,21 @@ def test_more_tags_than_anyone_needs_are_refused(tag: Tag, count: int) -> None:
         jobs.read_request(event(5050, *[tag] * count))
 
 
+@pytest.mark.parametrize(
+    ("tag", "most"),
+    [
+        (("z",), 65_535),
+        (("i", "What is 2+2?", "text"), 65_532),
+        (("i", "x" * 100_000, ""), 65_536),
+    ],
+    ids=["an unknown tag", "behind an input", "behind a long input"],
+)
+def test_longer_tags_than_anyone_needs_are_refused(tag: Tag, most: int) -> None:
+    assert jobs.read_request(event(5050, (*tag, "x" * most))).kind == 5050
+    with pytest.raises(Malformed, match="beside the inputs"):
+        jobs.read_request(event(5050, (*tag, "x" * most), ("",), ("x",)))
+
+
 def test_more_hidden_tags_than_anyone_needs_are_refused() -> None:
     sealed = event(5050, ("p", BOB.public_key), ("encrypted",), content="x")
     with pytest.raises(Malformed, match="more than 512 tags"):

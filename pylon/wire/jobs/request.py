@@ -29,6 +29,7 @@ MAX_PARAM_LENGTH: Final = 4_096  # characters of its name and values together
 MAX_PROVIDERS: Final = 64
 MAX_RELAYS: Final = 16
 MAX_TOPICS: Final = 32
+MAX_BESIDE: Final = 65_536  # characters of tags, beside the inputs themselves and the content
 
 _TEXT_KINDS: Final = (5050, 5940)  # whose content may stand in for an input
 _INPUT_TYPES: Final = ("url", "event", "job", "text")
@@ -45,11 +46,13 @@ def read_request(event: Event, *, hidden: str | None = None) -> JobRequest:
     and `p` and `expiration` count only there.
 
     Raises:
-        Malformed: if it is no request, a tag cannot be read, or there are too many of a sort.
+        Malformed: if it is no request, a tag cannot be read, or there are too many, or too long ones.
     """
     if event.kind not in REQUEST_KINDS:
         raise Malformed(f"kind {event.kind} is no job request")
     opened = _open(event, hidden)
+    if _beside_inputs(opened.tags) > MAX_BESIDE:
+        raise Malformed(f"more than {MAX_BESIDE} characters of tags beside the inputs")
     tags, bid, pay = opened.tags, opened.tag("bid"), read_modes(opened.tags)
     return JobRequest(
         id=JobId(event.id),
@@ -129,6 +132,12 @@ def _open(event: Event, hidden: str | None) -> Event:
     tags = parse_tags(text)
     content = next((tag[1] for tag in _all(tags, "content")), "")
     return evolve(event, tags=(*event.tags, *tags), content=content)
+
+
+def _beside_inputs(tags: Tags) -> int:
+    """Count the characters that nobody is asked to work on, and that would be kept all the same."""
+    said = (tag[2:] if tag[:1] == ("i",) else tag for tag in tags)
+    return sum(len(element) for tag in said for element in tag)
 
 
 def _providers(event: Event) -> tuple[PublicKey, ...]:
