@@ -7,7 +7,7 @@ import subprocess
 import sys
 from itertools import permutations
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 import trio
@@ -196,14 +196,14 @@ class _Telling:
     def __init__(self, watch: Any) -> None:
         self._watch = watch
 
-    async def __aenter__(self) -> "_Telling":
+    async def __aenter__(self) -> Self:
         self._statuses = await self._watch.__aenter__()
         return self
 
     async def __aexit__(self, *error: object) -> None:
         await self._watch.__aexit__(*error)
 
-    def __aiter__(self) -> "_Telling":
+    def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> Any:
