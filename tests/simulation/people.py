@@ -150,9 +150,8 @@ class Customer:
             auto_pay=errand.answers == "pays",
             encrypted=errand.encrypted,
             streaming=errand.streaming,
-            modes=tuple(map(PayMode, errand.modes)),
         )
-        return self.home.order(wish)
+        return self.home.order(wish, modes=tuple(map(PayMode, errand.modes)))
 
     async def _watch(self, shopper: Shopper) -> None:
         """Be the person: say yes or no to offers, and call orders off."""

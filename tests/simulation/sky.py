@@ -17,7 +17,8 @@ from tests.market.world import MemoryWire, World
 from tests.simulation.record import Chronicle
 
 EVENT, OK = '["EVENT"', '["OK"'
-REASONS = ("rate-limited: slow down", "error: try again", "blocked: not you", "invalid: no")
+FOR_NOW = ("rate-limited: slow down", "error: try again")
+FOR_GOOD = ("blocked: not you", "invalid: no", "restricted: members only")
 LONGEST_DELAY = 8.0
 
 
@@ -59,6 +60,10 @@ class Sky:
         self.world.relays[url].cut()
         for line in [line for line in self._lines if line.url == url]:
             line.close()
+
+    def is_last_resort(self, url: RelayUrl) -> bool:
+        """Say whether this is the relay that refuses nothing for good: what all refuse is lost."""
+        return url == next(iter(self.odds))
 
     def hits(self, url: RelayUrl, trouble: str) -> bool:
         """Draw whether a trouble happens now."""
@@ -159,7 +164,8 @@ class Line:
 
     def _refuse(self, text: str) -> None:
         event = msgspec.json.decode(text)[1]
-        refusal = ["OK", event["id"], False, self.sky.chance.choice(REASONS)]
+        reasons = FOR_NOW if self.sky.is_last_resort(self.url) else (*FOR_NOW, *FOR_GOOD)
+        refusal = ["OK", event["id"], False, self.sky.chance.choice(reasons)]
         try:
             self.back.send_nowait([msgspec.json.encode(refusal).decode()])
         except (trio.WouldBlock, trio.BrokenResourceError, trio.ClosedResourceError):
