@@ -98,7 +98,7 @@ def test_a_bug_is_not_hidden(bug: Exception, monkeypatch: pytest.MonkeyPatch) ->
         (["version", "--jsn"], "Unknown option: --jsn. Did you mean --json?"),
         (["--home"], "--home requires an argument"),
         (["init", "--words", "13"], 'Invalid value "13" for --words'),
-        (["wallet", "invoice"], "`pylon wallet invoice` needs SATS. See `pylon wallet invoice"),
+        (["wallet", "invoice"], "`pylon wallet invoice` needs AMOUNT. See `pylon wallet invoice"),
         (["--bogus"], "Unknown option: --bogus. See `pylon --help`."),
         (["job", "submit", "two", "words"], "words is too much for `pylon job submit`; text with"),
     ],
