@@ -73,7 +73,7 @@ async def run_node(
             open_store(home.database) as store,
             _open_ready_backends(opened, download) as backends,
             open_wallet(home, config, opened.identity, clock=opened.clock) as wallet,
-            _bundled_relay(opened) as bundled,
+            bundled_relay(opened) as bundled,
             open_relays(opened, store) as pool,
         ):
             parts = ProviderParts(
@@ -119,7 +119,7 @@ async def _open_ready_backends(
 
 
 @asynccontextmanager
-async def _bundled_relay(opened: Opened) -> AsyncGenerator[bool, None]:
+async def bundled_relay(opened: Opened) -> AsyncGenerator[bool, None]:
     """Serve our own relay beside the node where it is wanted; yields whether we do.
 
     With `auto` it is for regtest, and only when nobody else listens on its port: whoever binds the

@@ -8,7 +8,8 @@ What the client spends counts in the node's budget and in a budget of its own, t
 
 import hmac
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 
 import trio
 from attrs import field, frozen
@@ -18,7 +19,7 @@ from pylon.adapters.keys import LocalSigner
 from pylon.adapters.wallet_secrets import WalletSecret, load_secret, store_secret
 from pylon.app.actors import Actors
 from pylon.app.budget import caps_of, refuse_uncapped
-from pylon.app.node import Opened
+from pylon.app.node import Opened, bundled_relay
 from pylon.app.purse import Bill, Purse
 from pylon.app.relays import open_pool
 from pylon.app.store import open_store
@@ -35,6 +36,7 @@ from pylon.ports.budget import Caps
 from pylon.services.nwc_service import NwcService
 from pylon.wire import hexes
 from pylon.wire.nwc.uri import WalletUri, write_uri
+from pylon.wire.relay_url import normalise
 from pylon.wire.secp import KeyPair
 
 SCOPE = Scope("nwc")
@@ -48,7 +50,7 @@ class ServedWallet:
     """Told once, when the wallet can be asked. `uri` is a spending key."""
 
     uri: str = field(repr=False)
-    relays: tuple[RelayHealth, ...]
+    relay_health: Callable[[], tuple[RelayHealth, ...]]
 
 
 @frozen
@@ -74,11 +76,13 @@ class Spending:
 async def serve_wallet(
     opened: Opened,
     *,
-    relays: Sequence[RelayUrl],
+    relays: Sequence[RelayUrl] | None,
     budget: Msat | None,
     task_status: trio.TaskStatus[ServedWallet] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve until cancelled; `budget` is all that may ever be spent through it, None: as the node's.
+
+    Without `relays` it is asked on those of the node, and serves the bundled one as a node does.
 
     Raises:
         Misconfigured: Another process serves this home's wallet, or real money would have no cap.
@@ -89,11 +93,13 @@ async def serve_wallet(
     home.create()
     with home.lock("wallet service"):
         secret = service_secret(home)
-        signer, uri = LocalSigner(KeyPair(secret)), client_uri(secret, relays)
+        urls = relays or tuple(dict.fromkeys(map(normalise, config.relay_urls)))
+        signer, uri = LocalSigner(KeyPair(secret)), client_uri(secret, urls)
         async with (
+            nullcontext() if relays else bundled_relay(opened),
             open_store(home.database) as store,
             open_wallet(home, config, opened.identity, clock=clock) as wallet,
-            open_pool(relays, signer=signer, cursors=store.cursors, clock=clock) as pool,
+            open_pool(urls, signer=signer, cursors=store.cursors, clock=clock) as pool,
             trio.open_nursery() as nursery,
         ):
             pool.outcomes.close()
@@ -110,7 +116,7 @@ async def serve_wallet(
                 config.node.name,
             )
             await Actors(nursery).start("wallet service", service.run)
-            task_status.started(ServedWallet(write_uri(uri), pool.health()))
+            task_status.started(ServedWallet(write_uri(uri), pool.health))
 
 
 def service_secret(home: Home) -> bytes:

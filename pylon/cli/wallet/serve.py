@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from pylon.app.wallet_service import ServedWallet
 
 
+RELAY_SECONDS = 3.0  # how long relays may take to answer before a person is told
+
+
 def serve(
     *,
     nwc: Annotated[bool, Parameter(negative="")] = False,
@@ -56,12 +59,12 @@ def serve(
         raise Misconfigured("say how: pylon wallet serve --nwc")
     config = context.config()
     try:
-        urls = tuple(dict.fromkeys(map(normalise, relay or config.relay_urls)))
+        urls = tuple(dict.fromkeys(map(normalise, relay)))
     except Malformed as error:
         raise Misconfigured(f"--relay: {error}") from error
     opened = system(context.home(), config, unlocked(context), context.environ)
     limit = None if budget is None else from_sats(budget)
-    task = partial(serve_wallet, opened, relays=urls, budget=limit)
+    task = partial(serve_wallet, opened, relays=urls or None, budget=limit)
     with no_interrupts():
         return trio.run(_until_signal, task, partial(_announce, json=json))
 
@@ -73,14 +76,26 @@ async def _until_signal(
 
     with trio.open_signal_receiver(*ENDING) as signals:
         async with trio.open_nursery() as nursery:
-            announce(await nursery.start(serve))
+            served = await nursery.start(serve)
+            announce(served)
+            nursery.start_soon(_complain, served)
             number = await anext(signals)
             nursery.cancel_scope.cancel("asked to stop")
     return ExitCode.INTERRUPTED if number == signal.SIGINT else ExitCode.OK
 
 
 def _announce(served: "ServedWallet", *, json: bool) -> None:
-    relays = [health.url for health in served.relays]
+    relays = [health.url for health in served.relay_health()]
     say(f"Serving this wallet on {', '.join(relays)}; Ctrl-C ends it.", style="bold")
     say("Whoever has this connection string spends from it:")
     emit({"uri": served.uri, "relays": relays}, as_json=json, text=served.uri)
+
+
+async def _complain(served: "ServedWallet") -> None:
+    """Say which relays cannot be reached; they are tried again and again."""
+    import trio
+
+    await trio.sleep(RELAY_SECONDS)
+    for relay in served.relay_health():
+        if not relay.connected:
+            say(f"{relay.url} cannot be reached, still trying: {relay.detail}", style="yellow")

@@ -55,8 +55,7 @@ class Served:
 
 
 async def serve(market: Market, *options: str, home: str = BUYER) -> Served:
-    tokens = ("wallet", "serve", "--nwc", "--json", "--relay", market.relay_url, *options)
-    process = await market.start(home, *tokens)
+    process = await market.start(home, "wallet", "serve", "--nwc", "--json", *options)
     return Served(process, (await process.read())["uri"])
 
 

@@ -101,6 +101,16 @@ async def test_albys_client_holds_in_our_wallet(market: Market, node: str, settl
     assert await market.faults() == []
 
 
+async def test_a_machine_without_a_relay_gets_one_with_the_service(market: Market) -> None:
+    served = await serve(market)
+    assert served.uri.relays == (market.relay_url,)
+    client = await nostr_sdk_client(market, served.text)
+    assert (await client.call("get_balance"))["balance"] == FUNDS
+
+    lonely = await market.start(SELLER, "wallet", "serve", "--nwc", "--relay", "ws://127.0.0.1:1")
+    await lonely.said("ws://127.0.0.1:1 cannot be reached, still trying")
+
+
 async def test_our_own_client_sells_through_a_wallet_that_is_served(
     market: Market, tmp_path: Path
 ) -> None:
