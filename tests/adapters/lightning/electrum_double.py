@@ -3,7 +3,7 @@
 The real one is asked in tests/integration/lightning; answers here have its shapes.
 """
 
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, TypeAlias
 
@@ -27,7 +27,7 @@ HOLDS = (
     "export_lightning_preimage",
 )
 
-Answer: TypeAlias = Any | Reply | Callable[[Mapping[str, Any]], Any]
+Answer: TypeAlias = Any  # a value of JSON, a `Reply`, or a function of the parameters
 
 
 @define

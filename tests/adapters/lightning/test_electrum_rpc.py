@@ -121,7 +121,7 @@ async def test_an_answer_without_end_is_not_read_to_the_end(
                 pass
 
 
-@pytest.mark.parametrize("url", ["http://", "http://127.0.0.1:99999", "nonsense"])
+@pytest.mark.parametrize("url", ["http://", "http://127.0.0.1:x", "http://[", "nonsense"])
 async def test_an_address_that_is_none_is_misconfigured(url: str) -> None:
     with pytest.raises((Misconfigured, WalletUnavailable)):
         async with opened(url):

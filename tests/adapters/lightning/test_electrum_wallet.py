@@ -45,12 +45,12 @@ SETTLED = PaymentSettled(HASH, PREIMAGE, AMOUNT, Msat(3))
 UNPAID, DONE, INFLIGHT, FAILED = 0, 3, 4, 5  # as Electrum counts
 
 
-def asked(amount: Msat = AMOUNT) -> str:
+def asked(amount: Msat = AMOUNT, *, created_at: int | None = None) -> str:
     key = KeyPair(b"\7" * 32)
     value = Invoice(
         network=Network.REGTEST,
         amount=amount,
-        created_at=int(time.time()),
+        created_at=created_at or int(time.time()),
         payment_hash=HASH,
         payment_secret="cd" * 32,
         payee=key.node_key,
@@ -287,6 +287,45 @@ async def test_a_hold_whose_channel_is_away_is_not_called_settled(
             await wallet.settle_hold(PREIMAGE)
 
 
+@pytest.mark.parametrize("order", ["settle_hold_invoice", "cancel_hold_invoice"])
+async def test_an_order_that_comes_after_the_settlement_finds_it_settled(order: str) -> None:
+    double = holding(**{order: new_error("AssertionError('already settled')")})
+    held: dict[str, Any] = double.answers["check_hold_invoice"]
+    double.answers["check_hold_invoice"] = lambda _: (
+        held | {"status": "settled"} if double.asked(order) else held
+    )
+    async with wallet_of(double) as wallet:
+        if order == "settle_hold_invoice":
+            status = await wallet.settle_hold(PREIMAGE)
+        else:
+            status = await wallet.cancel_invoice(HASH)
+    assert (status.state, status.paid) == (InvoiceState.SETTLED, AMOUNT)
+
+
+async def test_an_error_without_a_meaning_to_us_is_the_wallets() -> None:
+    odd = error("something odd")
+    async with wallet_of(daemon(holds=True, get={}, add_hold_invoice=odd)) as wallet:
+        with pytest.raises(WalletUnavailable, match="something odd"):
+            await wallet.make_hold_invoice(
+                HASH, AMOUNT, description="", expiry_seconds=60, hold_seconds=60
+            )
+    double = withdrawing()
+    double.answers["get_request"] = odd
+    async with wallet_of(double) as wallet:
+        with pytest.raises(WalletUnavailable, match="something odd"):
+            await wallet.lookup(HASH)
+    async with wallet_of(daemon(get_invoice=odd)) as wallet:
+        with pytest.raises(WalletUnavailable, match="something odd"):
+            await wallet.payment(HASH)
+
+
+async def test_a_payment_expected_by_electrum_itself_is_not_ours() -> None:
+    double = withdrawing()
+    double.answers["get_request"] = NOT_THERE
+    async with wallet_of(double) as wallet:
+        assert await wallet.lookup(HASH) is None
+
+
 async def test_a_cancellation_that_electrum_refuses_is_no_cancellation() -> None:
     double = holding(cancel_hold_invoice=new_error("preimage already given"))
     async with wallet_of(double) as wallet:
@@ -363,6 +402,18 @@ async def test_a_channel_that_rests_costs_one_question_a_look() -> None:
     async with watching(double, 0):
         await looks(double, 4)
     assert len([p for p in double.asked("get") if p["key"] == "lightning_payments"]) == 1
+
+
+async def test_a_hold_of_long_ago_is_not_asked_about_any_more() -> None:
+    long_ago = int(time.time()) - 30 * 86_400
+    double = holding(lightning_history=[])
+    labels = {"pylon:hold:" + HASH: asked(created_at=long_ago)}
+    get: Any = double.answers["get"]
+    double.answers["get"] = lambda p: labels if p["key"] == "labels" else get(p)
+    async with watching(double, 0) as told:
+        await looks(double, 3)
+    assert told == []
+    assert double.asked("check_hold_invoice") == []
 
 
 async def test_a_watcher_says_when_the_daemon_is_gone() -> None:
