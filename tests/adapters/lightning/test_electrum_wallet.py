@@ -289,7 +289,7 @@ async def test_a_hold_whose_channel_is_away_is_not_called_settled(
 
 @pytest.mark.parametrize("order", ["settle_hold_invoice", "cancel_hold_invoice"])
 async def test_an_order_that_comes_after_the_settlement_finds_it_settled(order: str) -> None:
-    double = holding(**{order: new_error("AssertionError('already settled')")})
+    double = holding("paid", **{order: new_error("AssertionError('already settled')")})
     held: dict[str, Any] = double.answers["check_hold_invoice"]
     double.answers["check_hold_invoice"] = lambda _: (
         held | {"status": "settled"} if double.asked(order) else held
