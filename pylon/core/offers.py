@@ -12,14 +12,13 @@ from pylon.model.money import Msat, PayMode, show_sats
 from pylon.model.order import Answer, Offer, Order
 from pylon.model.reply import Feedback, Locked, Result
 from pylon.wire.jobs import result_kind
-from pylon.wire.locked import NONCE_BYTES
+from pylon.wire.locked import NONCE_BYTES, TAG_BYTES
 
 MAX_EXPIRY_SECONDS = 7 * 86_400  # an offer open for longer is a mistake or a trap
 MAX_FUTURE_SECONDS = 900  # how far a provider's clock may be ahead
 MAX_FINAL_CLTV = 2_016  # blocks, two weeks: for so long a payment could be held
 
 _BEFORE_WORK = (PayMode.PREPAY, PayMode.HOLD, PayMode.HOLD_LOCKED)  # what feedback may ask for
-_LEAST_LOCKED = NONCE_BYTES + 16  # bytes of a locked text that is empty: nonce and tag
 _EMPTY = sha256(b"").hexdigest()
 _DESCRIPTION = "pylon:"  # followed by a job's id, in the invoices of providers like us
 
@@ -159,7 +158,7 @@ def _wrong_lock(result: Result, locked: Locked) -> str | None:
         data = binascii.a2b_base64(result.content, strict_mode=True)
     except (binascii.Error, ValueError):
         return "it is locked, and no base64"
-    if len(data) <= _LEAST_LOCKED or locked.digest == _EMPTY:
+    if len(data) <= NONCE_BYTES + TAG_BYTES or locked.digest == _EMPTY:
         return "it is locked, and too short to hold an answer"
     return None
 

@@ -1,5 +1,7 @@
 """A buyer pays only what it ordered, to whom it ordered it from, for as much as was said."""
 
+from base64 import b64encode
+from hashlib import sha256
 from typing import Any
 
 import pytest
@@ -10,16 +12,18 @@ from pylon.core.offers import (
     MAX_FINAL_CLTV,
     MAX_FUTURE_SECONDS,
     Unacceptable,
+    does_not_open,
     read_answer,
+    read_locked_offer,
     read_offer,
 )
 from pylon.model.event import Event
 from pylon.model.ids import EventId, JobId, NodeKey, PaymentHash, PublicKey
 from pylon.model.invoice import Invoice
-from pylon.model.job import FeedbackStatus
+from pylon.model.job import Encryption, FeedbackStatus
 from pylon.model.money import Msat, Network, PayMode
 from pylon.model.order import Answer, Offer, Order
-from pylon.model.reply import Feedback, Result
+from pylon.model.reply import Feedback, Locked, Result
 
 NOW = 1_700_000_000
 MARGIN = 10
@@ -61,7 +65,17 @@ INVOICE = Invoice(
     description=f"pylon:{JOB}",
     expiry_seconds=600,
 )
+PAID_MODES = (PayMode.HOLD_LOCKED, PayMode.LOCKED, PayMode.HOLD, PayMode.PREPAY)
 RESULT = Result(EventId("55" * 32), ANN, JOB, ME, NOW, 6050, "Paris")
+LOCKED_RESULT = evolve(
+    RESULT,
+    content=b64encode(bytes(12 + 16 + 5)).decode(),
+    amount=PRICE,
+    bolt11="lnbcrt210n1",
+    mode=PayMode.LOCKED,
+    encryption=Encryption.NIP44,
+    locked=Locked(HASH, sha256(b"Paris").hexdigest()),
+)
 
 
 def refusal(**changes: Any) -> str:
@@ -94,12 +108,20 @@ def test_a_broadcast_takes_offers_from_anybody() -> None:
     assert read.provider == BOB
 
 
-def test_a_hold_invoice_is_paid_like_any_other() -> None:
-    held = evolve(FEEDBACK, mode=PayMode.HOLD)
-    order = evolve(ORDER, accepts=(PayMode.HOLD,))
-    read = read_offer(order, held, INVOICE, now=NOW, margin=MARGIN)
+@pytest.mark.parametrize("mode", [PayMode.HOLD, PayMode.HOLD_LOCKED])
+def test_a_hold_invoice_is_paid_like_any_other(mode: PayMode) -> None:
+    order = evolve(ORDER, accepts=(mode,))
+    read = read_offer(order, evolve(FEEDBACK, mode=mode), INVOICE, now=NOW, margin=MARGIN)
     assert isinstance(read, Offer)
-    assert read.mode is PayMode.HOLD
+    assert (read.mode, read.answer) == (mode, None)
+
+
+def test_a_provider_that_names_no_mode_wants_to_be_paid_first() -> None:
+    order = evolve(ORDER, accepts=(PayMode.LOCKED, PayMode.HOLD))
+    read = read_offer(order, FEEDBACK, INVOICE, now=NOW, margin=MARGIN)
+    assert read == Unacceptable(
+        "it wants to be paid in the mode prepay, and we pay by locked, hold"
+    )
 
 
 @pytest.mark.parametrize("missing", ["amount", "bolt11"])
@@ -127,7 +149,14 @@ def test_a_suggested_payment_is_not_paid(status: str) -> None:
     assert refusal(feedback={"status": status}) == "it suggests a payment and requires none"
 
 
-@pytest.mark.parametrize("mode", [PayMode.FREE, PayMode.LOCKED, PayMode.HOLD_LOCKED])
+@pytest.mark.parametrize("mode", [PayMode.FREE, PayMode.LOCKED])
+def test_a_mode_that_does_not_ask_for_money_before_the_work_is_refused_then(mode: PayMode) -> None:
+    order = {"accepts": PAID_MODES}
+    reason = refusal(order=order, feedback={"mode": mode})
+    assert reason == f"it wants to be paid before the work, and in the mode {mode}"
+
+
+@pytest.mark.parametrize("mode", [PayMode.HOLD, PayMode.HOLD_LOCKED])
 def test_a_mode_of_payment_that_was_not_agreed_is_refused(mode: PayMode) -> None:
     assert f"in the mode {mode}" in refusal(feedback={"mode": mode})
 
@@ -209,3 +238,114 @@ def test_a_result_for_the_order_is_an_answer() -> None:
 )
 def test_what_does_not_answer_the_order_is_no_answer(changes: dict[str, Any], reason: str) -> None:
     assert read_answer(ORDER, evolve(RESULT, **changes)) == Unacceptable(reason)
+
+
+def locked_refusal(**changes: Any) -> Unacceptable:
+    """Read the locked result with something changed; return why it is refused."""
+    order = evolve(ORDER, **{"accepts": PAID_MODES} | changes.get("order", {}))
+    result = evolve(LOCKED_RESULT, **changes.get("result", {}))
+    invoice = evolve(INVOICE, **changes.get("invoice", {}))
+    read = read_locked_offer(order, result, invoice, now=NOW, margin=MARGIN)
+    assert isinstance(read, Unacceptable)
+    return read
+
+
+def test_a_locked_result_is_an_offer_that_brings_its_answer() -> None:
+    order = evolve(ORDER, accepts=PAID_MODES)
+    assert read_locked_offer(order, LOCKED_RESULT, INVOICE, now=NOW, margin=MARGIN) == Offer(
+        provider=ANN,
+        feedback=LOCKED_RESULT.id,
+        amount=PRICE,
+        bolt11="lnbcrt210n1",
+        payment_hash=HASH,
+        node_key=NODE,
+        expires_at=NOW + 600,
+        mode=PayMode.LOCKED,
+        answer=Answer(LOCKED_RESULT.id, ANN, LOCKED_RESULT.locked),
+    )
+
+
+def test_a_locked_result_whose_invoice_pays_for_another_key_is_refused_before_paying() -> None:
+    refused = locked_refusal(invoice={"payment_hash": PaymentHash("77" * 32)})
+    assert refused == Unacceptable("its invoice does not pay for the key it is locked with", True)
+
+
+def test_a_locked_result_everybody_on_the_route_could_read_is_refused() -> None:
+    for encryption in (Encryption.NONE, Encryption.NIP04):
+        refused = locked_refusal(result={"encryption": encryption})
+        assert "whoever forwards the payment could read it" in refused.reason
+        assert refused.contradiction
+
+
+@pytest.mark.parametrize(
+    "content", ["no base64!", "", b64encode(bytes(28)).decode(), "AAAA\nAAAA", "AAA"]
+)
+def test_a_locked_result_that_can_hold_no_answer_is_refused_before_paying(content: str) -> None:
+    refused = locked_refusal(result={"content": content})
+    assert refused.reason in (
+        "it is locked, and no base64",
+        "it is locked, and too short to hold an answer",
+    )
+    assert refused.contradiction
+
+
+def test_a_locked_result_that_promises_an_empty_answer_is_refused() -> None:
+    nothing = Locked(HASH, sha256(b"").hexdigest())
+    assert "too short" in locked_refusal(result={"locked": nothing}).reason
+
+
+def test_the_amount_of_a_locked_result_is_its_invoices_and_within_the_limit() -> None:
+    assert locked_refusal(result={"amount": Msat(1_000)}) == Unacceptable(
+        "it says 1 sat and its invoice 21 sat", True
+    )
+    above = locked_refusal(order={"max_price": Msat(20_000)})
+    assert above == Unacceptable("21 sat is above the limit of 20 sat")
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"result": {"provider": BOB}}, "not from the provider that was asked"),
+        ({"result": {"job": "99" * 32}}, "about another job"),
+        ({"result": {"customer": BOB}}, "addressed to somebody else"),
+        ({"result": {"kind": 6935}}, "kind 6935 does not answer"),
+        ({"result": {"mode": PayMode.PREPAY}}, "does not say that its invoice is the key"),
+        ({"result": {"mode": None}}, "does not say that its invoice is the key"),
+        ({"result": {"amount": None}}, "names no amount"),
+        ({"result": {"bolt11": None}}, "names no amount, or has no invoice"),
+        ({"order": {"accepts": (PayMode.PREPAY,)}}, "in the mode locked, and we pay by prepay"),
+        ({"invoice": {"network": Network.MAINNET}}, "for mainnet"),
+        ({"invoice": {"description": f"pylon:{'99' * 32}"}}, "made for another job"),
+        ({"invoice": {"expiry_seconds": MARGIN - 1}}, "has expired"),
+    ],
+)
+def test_a_locked_result_that_does_not_fit_the_order_is_refused(
+    changes: dict[str, Any], why: str
+) -> None:
+    refused = locked_refusal(**changes)
+    assert why in refused.reason
+    assert not refused.contradiction
+
+
+def test_a_locked_result_without_an_invoice_is_no_offer() -> None:
+    order = evolve(ORDER, accepts=PAID_MODES)
+    read = read_locked_offer(order, LOCKED_RESULT, None, now=NOW, margin=MARGIN)
+    assert read == Unacceptable("it names no amount, or has no invoice")
+    clear = evolve(LOCKED_RESULT, locked=None)
+    assert isinstance(
+        read_locked_offer(order, clear, INVOICE, now=NOW, margin=MARGIN), Unacceptable
+    )
+
+
+def test_an_answer_opens_with_what_is_paid_for_its_own_offer_alone() -> None:
+    offer = read_offer(ORDER, FEEDBACK, INVOICE, now=NOW, margin=MARGIN)
+    assert isinstance(offer, Offer)
+    locked = read_answer(ORDER, LOCKED_RESULT)
+    assert locked == Answer(LOCKED_RESULT.id, ANN, LOCKED_RESULT.locked)
+    assert isinstance(locked, Answer)
+    assert does_not_open(locked, offer) is None
+    assert does_not_open(Answer(RESULT.id, ANN), offer) is None
+    other = evolve(offer, payment_hash=PaymentHash("77" * 32))
+    assert does_not_open(locked, other) == Unacceptable(
+        "the answer is locked with another key than the one that was sold", True
+    )
