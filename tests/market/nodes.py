@@ -297,27 +297,39 @@ async def _is_empty(rows: Awaitable[list[str]]) -> bool:
 
 
 async def job_becomes(
-    home: NodeHome, order: Order | str, kind: type[Any], *, within: float = 3_600
+    home: NodeHome, order: Order | str, *kinds: type[Any], within: float = 3_600
 ) -> JobState:
-    """Wait until a provider's job is in a state of this class."""
+    """Wait until a provider's job is in a state of one of these classes."""
     id_ = JobId(EventId(order if isinstance(order, str) else order.id))
 
     async def is_there() -> bool:
         record = (await home.store.jobs.load([id_])).get(id_)
-        return record is not None and isinstance(record.state, kind)
+        return record is not None and isinstance(record.state, kinds)
 
     await settles(is_there, within=within)
     return (await home.store.jobs.load([id_]))[id_].state
 
 
+async def order_becomes(home: NodeHome, order: Order, *kinds: type[Any]) -> OrderState:
+    """Wait until a buyer's order is in a state of one of these classes."""
+
+    async def is_there() -> bool:
+        return isinstance(await home.order_state(order), kinds)
+
+    await settles(is_there, within=3_600)
+    state = await home.order_state(order)
+    assert state is not None
+    return state
+
+
 async def is_one_paid_job(world: World, seller: NodeHome, buyer: NodeHome, order: Order) -> None:
     """Assert that an order was answered and paid, once, and that nothing is left to do for it."""
+    await job_becomes(seller, order, Settled)
     await seller.no_rows()
     await buyer.no_rows()
     end = await buyer.order_state(order)
     assert isinstance(end, Done)
     assert end.offer is not None
-    assert isinstance(await seller.job(order), Settled)
     (received,) = await seller.ledger.history(limit=9)
     assert (received.state, received.amount) == ("settled", end.offer.amount)
     spent = end.offer.amount + end.fee

@@ -23,6 +23,8 @@ WRITES = frozenset(
         "pin",
         "credit",
         "make_invoice",
+        "make_hold_invoice",
+        "settle_hold",
         "cancel_invoice",
     }
     | {"pay", "send"}

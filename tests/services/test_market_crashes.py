@@ -6,14 +6,18 @@ from itertools import count
 
 import pytest
 import trio
-from attrs import define, field
+from attrs import define, field, frozen
 from trio.testing import MockClock
 
 from pylon.adapters.lightning.ledger.faults import Fault, FaultKind
+from pylon.config import BackendsConfig, Config, ProviderConfig
 from pylon.core.order_machine import is_final
-from pylon.errors import StoreBusy, StoreFull, WalletUnavailable
-from pylon.model.job import Cancelled
-from pylon.model.order import Draft, NotServed, Order
+from pylon.errors import GenerationFailed, StoreBusy, StoreFull, WalletUnavailable
+from pylon.model import job as jobs
+from pylon.model.job import Cancelled, Failed, Unpaid
+from pylon.model.money import ZERO, Msat, PayMode, from_sats
+from pylon.model.order import Draft, NotServed, Order, Refunded
+from pylon.model.wallet import Direction
 from tests.market.backend import ScriptedBackend
 from tests.market.nodes import (
     FUNDS,
@@ -23,6 +27,7 @@ from tests.market.nodes import (
     is_one_paid_job,
     job_becomes,
     node,
+    order_becomes,
     selling,
     shopping,
 )
@@ -30,16 +35,32 @@ from tests.market.trouble import MOMENTS, Tripwire
 from tests.market.world import World, open_world
 
 DOWN_SECONDS = 3.0
+HURRIED = Config(
+    provider=ProviderConfig(offer_expiry_seconds=60),
+    backends=BackendsConfig(job_timeout_seconds=60),
+)
 STORES = ("jobs", "orders", "budget", "earnings", "cursors")
 
 Check = Callable[[World, NodeHome, NodeHome, Order], Awaitable[None]]
 Run = Callable[[NodeHome], Awaitable[None]]
 BOTH = ("provider", "buyer")
+PAID_MODES = (PayMode.PREPAY, PayMode.HOLD, PayMode.LOCKED, PayMode.HOLD_LOCKED)
+HELD_MODES = (PayMode.HOLD, PayMode.HOLD_LOCKED)
 
 
-async def sell(home: NodeHome) -> None:
-    async with selling(home, ScriptedBackend(seconds=1)):
-        await trio.sleep_forever()
+@frozen
+class Story:
+    """What a job goes through when nobody is cut off, and how it ends all the same."""
+
+    mode: PayMode = PayMode.PREPAY
+    check: Check = is_one_paid_job
+    fault: Fault | None = None  # in the buyer's wallet
+    says: str | Exception = "four"  # the backend
+    change: Msat = ZERO  # that the seller has, for the fees of refunds
+
+    async def sell(self, home: NodeHome) -> None:
+        async with selling(home, ScriptedBackend((self.says,), seconds=1)):
+            await trio.sleep_forever()
 
 
 async def buy(order: Order, home: NodeHome) -> None:
@@ -67,7 +88,7 @@ async def is_over(home: NodeHome, order: Order) -> None:
 
 async def is_unpaid(world: World, seller: NodeHome, buyer: NodeHome, order: Order) -> None:
     """Assert that nothing was paid, nothing is set aside, and both sides are done with it."""
-    await job_becomes(seller, order, Cancelled)
+    await job_becomes(seller, order, Cancelled, Failed, Unpaid)
     await seller.no_rows()
     await buyer.no_rows()
     assert isinstance(await buyer.order_state(order), NotServed)
@@ -97,33 +118,42 @@ class Accident:
             life.cancel("kill -9")
 
 
-async def one_life(
-    victims: tuple[str, ...], check: Check, fault: Fault | None, moment: int
-) -> bool:
+async def is_paid_back(world: World, seller: NodeHome, buyer: NodeHome, order: Order) -> None:
+    """Assert that what was paid for nothing has come back, once."""
+    await job_becomes(seller, order, jobs.Refunded)
+    await order_becomes(buyer, order, Refunded)
+    await seller.no_rows()
+    await buyer.no_rows()
+    back = [e for e in await buyer.ledger.history(limit=9) if e.direction is Direction.INCOMING]
+    assert [entry.state for entry in back] == ["settled"]
+    (sent,) = [e for e in await buyer.ledger.history(limit=9) if e.direction is Direction.OUTGOING]
+    assert await buyer.ledger.balance() == FUNDS - sent.fee
+    assert (await seller.store.earnings.total()).jobs == 0
+    assert await world.ledger_audit() == []
+
+
+async def one_life(victims: tuple[str, ...], story: Story, moment: int) -> bool:
     """Let one job live, and cut the victims off at a moment; False if all was over before that."""
     accident = Accident(victims)
     accident.wire = Tripwire(moment, accident.strike)
-    return await live(accident.befall, accident.wire, check, fault)
+    return await live(accident.befall, accident.wire, story)
 
 
-async def live(
-    befall: Callable[..., Awaitable[None]],
-    wire: Tripwire,
-    check: Check = is_one_paid_job,
-    fault: Fault | None = None,
-) -> bool:
-    """Let one job live, with `fault` in the buyer's wallet, until it stands the check."""
-    async with open_world(seconds=2_000) as world:
-        seller, buyer = node(world, SELLER), await funded(world)
-        if fault is not None:
-            await buyer.ledger.inject(fault)
-        order = buyer.order(provider=seller.key, timeout_seconds=900)
+async def live(befall: Callable[..., Awaitable[None]], wire: Tripwire, story: Story) -> bool:
+    """Let one job live until it stands the check."""
+    async with open_world(seconds=4_000) as world:
+        seller, buyer = node(world, SELLER, HURRIED), await funded(world)
+        if story.change:
+            await seller.ledger.fund(story.change)
+        if story.fault is not None:
+            await buyer.ledger.inject(story.fault)
+        order = buyer.order(provider=seller.key, timeout_seconds=900, modes=(story.mode,))
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(befall, "provider", sell, seller)
+            nursery.start_soon(befall, "provider", story.sell, seller)
             nursery.start_soon(befall, "buyer", partial(buy, order), buyer)
             try:
                 await is_over(buyer, order)
-                await check(world, seller, buyer, order)
+                await story.check(world, seller, buyer, order)
             except BaseException as error:
                 error.add_note(f"struck at moment {wire.moments}: {wire.where}")
                 raise
@@ -139,19 +169,47 @@ def every_moment(life: Callable[[int], Awaitable[bool]]) -> int:
     raise AssertionError
 
 
-@pytest.mark.parametrize("victims", [BOTH[:1], BOTH[1:], BOTH], ids=["provider", "buyer", "both"])
-def test_a_job_ends_the_same_wherever_it_was_cut_off(victims: tuple[str, ...]) -> None:
-    assert every_moment(partial(one_life, victims, is_one_paid_job, None)) >= 20
+VICTIMS = pytest.mark.parametrize(
+    "victims", [BOTH[:1], BOTH[1:], BOTH], ids=["provider", "buyer", "both"]
+)
 
 
-@pytest.mark.parametrize("victims", [BOTH[:1], BOTH[1:], BOTH], ids=["provider", "buyer", "both"])
+@pytest.mark.parametrize("mode", PAID_MODES)
+@VICTIMS
+def test_a_job_ends_the_same_wherever_it_was_cut_off(
+    victims: tuple[str, ...], mode: PayMode
+) -> None:
+    assert every_moment(partial(one_life, victims, Story(mode))) >= 20
+
+
+@pytest.mark.parametrize("mode", PAID_MODES)
+@VICTIMS
 def test_a_payment_that_cannot_be_made_leaves_nothing_behind_wherever_it_was_cut_off(
+    victims: tuple[str, ...], mode: PayMode
+) -> None:
+    story = Story(mode, is_unpaid, Fault(FaultKind.NO_ROUTE))
+    assert every_moment(partial(one_life, victims, story)) >= 10
+
+
+@pytest.mark.parametrize("mode", HELD_MODES)
+@VICTIMS
+def test_what_was_held_for_work_that_fails_is_back_wherever_it_was_cut_off(
+    victims: tuple[str, ...], mode: PayMode
+) -> None:
+    story = Story(mode, is_unpaid, says=GenerationFailed("out of memory"))
+    assert every_moment(partial(one_life, victims, story)) >= 10
+
+
+@VICTIMS
+def test_what_was_paid_for_work_that_fails_is_paid_back_once_wherever_it_was_cut_off(
     victims: tuple[str, ...],
 ) -> None:
-    fault = Fault(FaultKind.NO_ROUTE)
-    assert every_moment(partial(one_life, victims, is_unpaid, fault)) >= 10
+    broken, change = GenerationFailed("out of memory"), from_sats(100)
+    story = Story(PayMode.PREPAY, is_paid_back, says=broken, change=change)
+    assert every_moment(partial(one_life, victims, story)) >= 20
 
 
+@pytest.mark.parametrize("mode", [PayMode.PREPAY, PayMode.HOLD_LOCKED])
 @pytest.mark.parametrize(
     ("victim", "trouble", "ports", "moments"),
     [
@@ -163,7 +221,11 @@ def test_a_payment_that_cannot_be_made_leaves_nothing_behind_wherever_it_was_cut
     ],
 )
 def test_a_job_ends_the_same_whatever_fails_once(
-    victim: str, trouble: type[Exception], ports: tuple[str, ...], moments: tuple[str, ...]
+    victim: str,
+    trouble: type[Exception],
+    ports: tuple[str, ...],
+    moments: tuple[str, ...],
+    mode: PayMode,
 ) -> None:
     async def one_failure(moment: int) -> bool:
         def fail() -> None:
@@ -173,6 +235,6 @@ def test_a_job_ends_the_same_whatever_fails_once(
             await run(wire.guard(home) if name == victim else home)
 
         wire = Tripwire(moment, fail, ports, moments, reads=True)
-        return await live(befall, wire)
+        return await live(befall, wire, Story(mode))
 
     assert every_moment(one_failure) >= (60 if ports is STORES else 1)
