@@ -43,22 +43,28 @@ Answer: TypeAlias = Callable[[Asked], Awaitable[Reply | None]]
 
 @cache
 def certificate(name: str) -> tuple[bytes, bytes]:
-    """Return a self-signed certificate for loopback as lnd makes one, and its key, in PEM."""
+    """Return a certificate for loopback and its key, in PEM; self-signed, as lnd makes one.
+
+    That of `leaf` is signed by somebody else.
+    """
     key = ec.generate_private_key(ec.SECP256R1())
+    is_leaf = name == "leaf"
+    signing = ec.generate_private_key(ec.SECP256R1()) if is_leaf else key
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    issuer = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "authority" if is_leaf else name)])
     names = [x509.DNSName("localhost"), x509.IPAddress(IPv4Address("127.0.0.1"))]
     now = datetime.now(UTC)
     made = (
         x509.CertificateBuilder()
         .subject_name(subject)
-        .issuer_name(subject)
+        .issuer_name(issuer)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - timedelta(days=1))
         .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .add_extension(x509.BasicConstraints(ca=not is_leaf, path_length=None), critical=True)
         .add_extension(x509.SubjectAlternativeName(names), critical=False)
-        .sign(key, hashes.SHA256())
+        .sign(signing, hashes.SHA256())
     )
     pem = key.private_bytes(
         serialization.Encoding.PEM,

@@ -28,6 +28,12 @@ from tests.adapters.wallet_contract import (
 )
 from tests.macaroons import bake
 
+NODE = {
+    "identity_pubkey": "02" + "11" * 32,
+    "block_height": 1,
+    "chains": [{"chain": "bitcoin", "network": "regtest"}],
+}
+
 
 @pytest.fixture
 async def town(tmp_path: Path) -> AsyncGenerator[LndTown, None]:
@@ -65,6 +71,12 @@ async def look(
             return wallet
 
 
+async def saying_well(asked: Asked) -> Reply:
+    await trio.lowlevel.checkpoint()
+    is_info = asked.path == "/v1/getinfo"
+    return Reply(NODE if is_info else {"local_balance": {"msat": "5"}})
+
+
 # --- opening
 
 
@@ -93,6 +105,50 @@ async def test_another_certificate_is_not_trusted(macaroon: Path, tmp_path: Path
             with pytest.raises(Misconfigured, match=r"not trusted .* give the tls\.cert"):
                 await look(url, macaroon, trusted)
     assert asked == []  # the macaroon was not shown to a stranger
+
+
+async def test_what_the_system_trusts_counts_only_without_a_certificate(
+    macaroon: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = keep(tmp_path / "other.cert", certificate("other")[0])
+    async with serving(saying_well, tmp_path) as (url, certificate_there):
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate_there))
+        await look(url, macaroon, None)
+        with pytest.raises(Misconfigured, match="not trusted"):
+            await look(url, macaroon, other)
+
+
+async def test_a_certificate_is_pinned_whoever_has_signed_it(
+    macaroon: Path, tmp_path: Path
+) -> None:
+    async with serving(saying_well, tmp_path, name="leaf") as (url, pinned):
+        await look(url, macaroon, pinned)
+
+
+async def test_a_handshake_that_is_given_up_leaves_nothing_open(
+    macaroon: Path, trusted: Path
+) -> None:
+    connected, let_go = trio.Event(), trio.Event()
+
+    async def silent(stream: trio.SocketStream) -> None:
+        async with stream:
+            await stream.receive_some()
+            connected.set()
+            while await stream.receive_some():
+                pass
+            let_go.set()
+
+    async with trio.open_nursery() as nursery:
+        listener = (await trio.open_tcp_listeners(0, host="127.0.0.1"))[0]
+        nursery.start_soon(partial(trio.serve_listeners, silent, [listener]))
+        port = listener.socket.getsockname()[1]
+        with trio.fail_after(30):
+            async with trio.open_nursery() as asking:
+                asking.start_soon(look, f"https://127.0.0.1:{port}", macaroon, trusted)
+                await connected.wait()
+                asking.cancel_scope.cancel()
+            await let_go.wait()
+        nursery.cancel_scope.cancel()
 
 
 async def test_a_port_without_tls_is_named(macaroon: Path, trusted: Path) -> None:
@@ -211,13 +267,6 @@ async def test_an_lnd_without_hold_invoices_is_named(town: LndTown) -> None:
     made = await invoice(town)
     with pytest.raises(Misconfigured, match="invoicesrpc"):
         await town.payee.cancel_invoice(made.payment_hash)
-
-
-NODE = {
-    "identity_pubkey": "02" + "11" * 32,
-    "block_height": 1,
-    "chains": [{"chain": "bitcoin", "network": "regtest"}],
-}
 
 
 @pytest.mark.parametrize(

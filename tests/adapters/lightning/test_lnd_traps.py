@@ -232,6 +232,20 @@ async def test_the_first_settlement_ever_is_told_and_those_after_it(town: LndTow
             assert heard[-1].cursor == cursor
 
 
+async def test_a_gap_in_lnds_numbers_does_not_keep_the_cursor_back(
+    town: LndTown, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await pay(town.payer, (await invoice(town)).bolt11)
+    never_look_again(monkeypatch)
+    async with town.payee.watch(after=1) as told:
+        await until_asked(town, "payee", "/v1/invoices/subscribe")
+        town.nodes["payee"].settled += 3
+        for cursor in (5, 6):
+            await pay(town.payer, (await invoice(town)).bolt11)
+            (heard,) = await take(told, 1)
+            assert heard.cursor == cursor
+
+
 async def test_what_is_held_already_is_told_to_who_comes_later(
     town: LndTown, monkeypatch: pytest.MonkeyPatch
 ) -> None:

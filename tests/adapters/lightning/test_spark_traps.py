@@ -191,6 +191,17 @@ async def test_a_failure_that_spark_has_seen_is_tried_again_under_another_key(
     assert len(set(keys)) == 2
 
 
+async def test_an_old_failure_is_not_taken_for_the_end_of_a_new_attempt(town: SparkTown) -> None:
+    copy = await WalletContract.foreign(town)
+    first = await pay(town.payer, copy)
+    assert isinstance(first, PaymentFailed)
+    town.doubles["payer"].drop_next = True
+    with pytest.raises(WalletUnavailable):
+        await pay(town.payer, copy)
+    found = await town.payer.payment(first.payment_hash)
+    assert found == PaymentInFlight(first.payment_hash)
+
+
 async def test_a_refusal_does_not_forget_what_was_begun_meanwhile(tmp_path: Path) -> None:
     begun = Attempt(HASH, "pending", AMOUNT, Msat(1000), "a job", at=1, expires_at=2)
     refused = evolve(begun, state="failed", fee=Msat(0), reason="insufficient funds")

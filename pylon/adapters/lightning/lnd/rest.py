@@ -10,9 +10,9 @@ from typing import Any, TypeAlias, TypeVar
 import httpx
 import msgspec
 import trio
-from attrs import field, frozen
+from attrs import define, field, frozen
 
-from pylon.adapters.inference.bodies import reading
+from pylon.adapters.inference.bodies import CLOSE_SECONDS, reading
 from pylon.adapters.lightning.lnd.messages import Fault, Line, Refusal
 from pylon.adapters.lightning.lnd.stream import Messages
 from pylon.errors import Malformed, Misconfigured, WalletUnavailable
@@ -111,16 +111,8 @@ class Rest:
 
     async def _begin(self, request: httpx.Request) -> httpx.Response:
         """Send a request and wait for the head of its answer."""
-        with trio.CancelScope() as scope:
-
-            async def trace(event: str, _: object) -> None:
-                # A handshake of TLS that is cancelled leaves its socket open; it has a timeout.
-                if event.startswith("connection.start_tls."):
-                    scope.shield = event.endswith(".started")
-
-            request.extensions["trace"] = trace
-            response = await self._client.send(request, stream=True)
-        return response  # noqa: RET504 - mypy thinks that the scope may swallow something
+        request.extensions["trace"] = _Handshake().trace
+        return await self._client.send(request, stream=True)
 
     def _post(self, path: str, body: Mapping[str, Any]) -> httpx.Request:
         return self._client.build_request(
@@ -169,6 +161,21 @@ class Rest:
             return WalletUnavailable("lnd's wallet is locked: unlock it with: lncli unlock")
         refused = Refused(Fault(fault.code, fault.message))
         return WalletUnavailable(str(refused)) if fault.code in _LATER else refused
+
+
+@define
+class _Handshake:
+    """Closes a connection whose TLS handshake ends badly: cancelled, httpcore leaves it open."""
+
+    _connection: Any = None
+
+    async def trace(self, event: str, info: Mapping[str, Any]) -> None:
+        """Follow what httpcore tells of its doings."""
+        if event == "connection.connect_tcp.complete":
+            self._connection = info["return_value"]
+        elif event == "connection.start_tls.failed":
+            with trio.move_on_after(CLOSE_SECONDS, shield=True):
+                await self._connection.aclose()
 
 
 _JSON = {"Content-Type": "application/json"}

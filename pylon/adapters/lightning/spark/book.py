@@ -271,11 +271,9 @@ def _note(news: list[Seen], db: apsw.Connection) -> None:
 
 
 def _moves(known: Asked, seen: Seen) -> bool:
-    """Say whether this is news: an invoice goes from open to accepted to an end, and stays there."""
-    order = [InvoiceState.OPEN, InvoiceState.ACCEPTED]
-    if known.state not in order or seen.state is known.state:
-        return False
-    return seen.state not in order or order.index(seen.state) > order.index(known.state)
+    """Say whether this is news; an end stays the end, whatever is said later."""
+    may_change = known.state in (InvoiceState.OPEN, InvoiceState.ACCEPTED)
+    return may_change and seen.state is not known.state
 
 
 def _begin(attempt: Attempt, db: apsw.Connection) -> Attempt | None:
