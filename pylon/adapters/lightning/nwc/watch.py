@@ -23,7 +23,7 @@ from pylon.wire.nwc.payloads import (
     Transactions,
 )
 
-POLL_SECONDS = 5.0
+POLL_SECONDS = 3.0
 NOTIFIED_POLL_SECONDS = 30.0  # where the wallet tells by itself, and a relay may lose what it tells
 LIFE_SECONDS = 86_400  # an invoice may be paid so long after it was made
 OVERLAP_SECONDS = 3_600  # what was settled so long before the cursor is told again
