@@ -30,7 +30,7 @@ from pylon.wire.nwc.payloads import (
 )
 
 LOOK = Backoff(first=0.5, ceiling=8.0)  # how often an outcome is looked up
-SLACK_SECONDS = 5  # the wallet's clock may be behind ours by so much
+SLACK_SECONDS = 30  # the wallet's clock may be behind ours by so much
 _PAYMENTS = 4096
 _DEFINITE = (  # the payment was not begun
     ErrorCode.INSUFFICIENT_BALANCE,
