@@ -48,7 +48,8 @@ from pylon.model.order import (
 from pylon.model.wallet import IssuedInvoice
 
 EXPIRY_MARGIN_SECONDS = 10  # an invoice with less time left is not worth starting to pay
-LOOKUP_SECONDS = 2  # how often an unknown payment is asked about, at first
+LOOKUP_SECONDS = 2  # how often an unknown payment is asked about
+LATE_LOOKUP_SECONDS = 20  # and how often after the order's deadline; some are held for a day
 REFUND_LOOKUP_SECONDS = 5  # how often the wallet is asked whether a refund has come
 REFUND_EXPIRY_SECONDS = 86_400  # how long a provider has to pay one invoice for it
 MAX_REFUND_INVOICES = 7
@@ -387,7 +388,7 @@ def due(order: Order, state: OrderState) -> int | None:
         case Draft() | Published() | Chosen() | Paid(answer=None):
             return order.deadline
         case Unknown(since=since, asking=False):
-            return since + LOOKUP_SECONDS
+            return since + (LOOKUP_SECONDS if since < order.deadline else LATE_LOOKUP_SECONDS)
         case Reclaiming(asked_at=int(asked_at)):
             return asked_at + REFUND_LOOKUP_SECONDS
         case _:
@@ -420,6 +421,10 @@ class _View:
     @property
     def too_late(self) -> bool:
         return self.now >= self.order.deadline
+
+    def is_due(self, state: OrderState) -> bool:
+        when = due(self.order, state)
+        return when is not None and self.now >= when
 
     def accepts(self, offer: Offer) -> bool:
         """Repeat the checks that time and arithmetic decide, whoever read the offer."""
@@ -596,7 +601,7 @@ def _paying(view: _View, state: Paying | Unknown, news: News) -> Step:
             return Step(evolve(state, failure=state.failure or Failure(reason, refund)))
         case CancelAsked() if offer.mode in HELD_FIRST and not state.cancelled:
             return Step(evolve(state, cancelled=True), (PublishCancel(),))
-        case TimePassed() if isinstance(state, Unknown) and not state.asking:
+        case TimePassed() if isinstance(state, Unknown) and view.is_due(state):
             return _ask_wallet(view, state)
         case _:
             return Step(state)
@@ -611,8 +616,6 @@ def _readable(known: Answer | None, answer: Answer) -> Answer:
 
 def _ask_wallet(view: _View, state: Unknown) -> Step:
     """Ask what became of a payment; one that is still held at the deadline is asked back."""
-    if view.now < state.since + LOOKUP_SECONDS:
-        return Step(state)
     asking, ask = evolve(state, since=view.now, asking=True), LookUp(state.offer.payment_hash)
     held = state.offer.mode in HELD_FIRST and state.answer is None
     if held and view.too_late and not state.cancelled:
@@ -727,7 +730,7 @@ def _reclaiming(view: _View, state: Reclaiming, news: News) -> Step:
             if state.attempt >= MAX_REFUND_INVOICES:
                 return Step(_dispute(state))
             return _reclaim(state, state.reason, state.amount)
-        case TimePassed() if ours and view.now >= (due(view.order, state) or view.now):
+        case TimePassed() if ours and view.is_due(state):
             return Step(evolve(state, asked_at=view.now), (CheckRefund(ours),))
         case _:
             return Step(state)

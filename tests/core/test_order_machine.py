@@ -6,6 +6,7 @@ from attrs import evolve
 
 from pylon.core.order_machine import (
     EXPIRY_MARGIN_SECONDS,
+    LATE_LOOKUP_SECONDS,
     LOOKUP_SECONDS,
     MAX_OFFERS,
     MAX_REFUND_INVOICES,
@@ -497,7 +498,8 @@ def test_what_is_still_held_at_the_deadline_is_asked_back_once() -> None:
     asked = Unknown(held, DEADLINE, cancelled=True, asking=True)
     assert step == Step(asked, (PublishCancel(), LookUp(held.payment_hash)))
     again = evolve(asked, asking=False)
-    step = live(order, TimePassed(), state=again, now=DEADLINE + 2)
+    assert due(order, again) == DEADLINE + LATE_LOOKUP_SECONDS
+    step = live(order, TimePassed(), state=again, now=DEADLINE + LATE_LOOKUP_SECONDS)
     assert step.acts == (LookUp(held.payment_hash),)
     back = live(order, PaymentRefused(held.payment_hash, "gone"), state=asked, now=DEADLINE + 3)
     assert back.state == NotServed("no answer in time", Cause.TIME)
