@@ -37,8 +37,8 @@ HEIGHT = 800_000  # when the town is made
 GUARD_BLOCKS = 18  # invoices.holdexpirydelta
 TERMS = Terms(hold_seconds=9 * BLOCK_SECONDS)  # as long as the adapter asks a hold to last
 BAKED = ("info:read", "invoices:read", "invoices:write", "offchain:read", "offchain:write")
-OK, INVALID, NOT_FOUND, EXISTS, UNKNOWN_CODE = 200, 3, 5, 6, 2
-STATUS = {UNKNOWN_CODE: 500, INVALID: 400, NOT_FOUND: 404, EXISTS: 409}
+UNKNOWN_CODE, INVALID, NOT_FOUND, EXISTS, UNAVAILABLE = 2, 3, 5, 6, 14  # of gRPC
+STATUS = {UNKNOWN_CODE: 500, INVALID: 400, NOT_FOUND: 404, EXISTS: 409, UNAVAILABLE: 503}
 
 
 class GrpcError(Exception):
@@ -129,6 +129,7 @@ class LndNode:
     locked: bool = False
     network: str = "regtest"
     lose_next: bool = False
+    refuses: dict[str, tuple[int, str]] = field(factory=dict)  # by path: a code and a message
     built_with: tuple[str, ...] = ("invoicesrpc",)
     mute: bool = False  # its streams of invoices have nothing to say
     stopping: bool = False  # its streams end
@@ -159,6 +160,8 @@ class LndNode:
             return Reply(body, STATUS[error.code])
 
     def _check(self, asked: Asked) -> None:
+        if asked.path in self.refuses:
+            raise GrpcError(*self.refuses[asked.path])
         if self.locked:
             raise GrpcError(UNKNOWN_CODE, "wallet locked, unlock it to enable full RPC access")
         shown = asked.headers.get("grpc-metadata-macaroon")

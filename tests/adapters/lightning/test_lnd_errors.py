@@ -12,15 +12,16 @@ from pylon.adapters.lightning.lnd import open_lnd, rest
 from pylon.adapters.memory.clock import MemoryClock
 from pylon.errors import Misconfigured, PylonError, WalletUnavailable
 from pylon.model.money import Network
-from pylon.model.wallet import PaymentFailed
+from pylon.model.wallet import InvoiceState, PaymentFailed
 from pylon.ports.wallet import Wallet
 from tests.adapters.lightning.https_double import Asked, Reply, certificate, serving
-from tests.adapters.lightning.lnd_double import BAKED
+from tests.adapters.lightning.lnd_double import BAKED, UNAVAILABLE
 from tests.adapters.lightning.lnd_town import LndTown, lnd_town
 from tests.adapters.wallet_contract import (
     AMOUNT,
     HASH,
     HOLD_SECONDS,
+    PREIMAGE,
     UNKNOWN,
     invoice,
     pay,
@@ -363,6 +364,25 @@ async def test_what_lnd_refuses_and_does_not_know_was_not_paid(town: LndTown) ->
     assert isinstance(failed, PaymentFailed)
     assert failed.reason.startswith("invoice expired. Valid until")
     assert await town.payer.payment(made.payment_hash) is None
+
+
+async def test_a_node_that_is_going_down_has_not_failed_to_pay(town: LndTown) -> None:
+    made = await invoice(town)
+    town.nodes["payer"].refuses["/v2/router/send"] = (UNAVAILABLE, "router shutting down")
+    with pytest.raises(WalletUnavailable, match="router shutting down"):
+        await pay(town.payer, made.bolt11)
+
+
+async def test_a_hold_that_lnd_will_not_settle_is_not_taken_for_settled(town: LndTown) -> None:
+    made = await town.payee.make_hold_invoice(
+        HASH, AMOUNT, description="", expiry_seconds=600, hold_seconds=HOLD_SECONDS
+    )
+    await start_paying(town, made.bolt11)
+    town.nodes["payee"].refuses["/v2/invoices/settle"] = (2, "out of luck")
+    with pytest.raises(WalletUnavailable, match="lnd: out of luck"):
+        await town.payee.settle_hold(PREIMAGE)
+    town.nodes["payee"].refuses.clear()
+    assert (await town.payee.settle_hold(PREIMAGE)).state is InvoiceState.SETTLED
 
 
 async def test_a_refusal_that_cannot_be_looked_into_is_not_a_failure(town: LndTown) -> None:

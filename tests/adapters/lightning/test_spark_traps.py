@@ -13,7 +13,7 @@ from attrs import evolve
 pytest.importorskip("breez_sdk_spark", reason="the extra `spark` is not installed")
 
 from pylon.adapters.lightning.spark import bell, faucet
-from pylon.adapters.lightning.spark.book import Attempt, open_book
+from pylon.adapters.lightning.spark.book import Asked, Attempt, Seen, open_book
 from pylon.adapters.lightning.spark.faucet import request_regtest_funds
 from pylon.adapters.lightning.spark.payments import LOST_SECONDS, NAMESPACE
 from pylon.errors import BadInvoice, Misconfigured, WalletUnavailable
@@ -156,6 +156,21 @@ async def test_a_claim_that_goes_wrong_leaves_the_hold_as_it_was(town: SparkTown
     assert (await town.payee.settle_hold(PREIMAGE)).state is InvoiceState.SETTLED
 
 
+async def test_an_end_stays_the_end_whatever_is_said_later(tmp_path: Path) -> None:
+    asked = Asked(HASH, "lnbcrt1", AMOUNT, "a job", 1, 2, hold=True, idempotency_key=None)
+    async with open_book(tmp_path / "book.db") as book:
+        await book.add(asked)
+        for state in (
+            InvoiceState.ACCEPTED,
+            InvoiceState.SETTLED,
+            InvoiceState.CANCELLED,
+            InvoiceState.ACCEPTED,
+        ):
+            await book.note([Seen(HASH, state, AMOUNT)])
+        told = book.changes(0, 99)
+    assert [one.state for one in told] == [InvoiceState.ACCEPTED, InvoiceState.SETTLED]
+
+
 # --- paying
 
 
@@ -222,7 +237,9 @@ async def test_a_payment_that_is_nowhere_is_in_flight_until_it_cannot_be(
     await town.restart()
     assert await town.payer.payment(made.payment_hash) == PaymentInFlight(made.payment_hash)
 
-    town.clock.jump(60 + LOST_SECONDS + 1)
+    town.clock.jump(60 + LOST_SECONDS - 30)
+    assert await town.payer.payment(made.payment_hash) == PaymentInFlight(made.payment_hash)
+    town.clock.jump(31)
     double.offline = True  # and it says that it has synchronised
     assert await town.payer.payment(made.payment_hash) == PaymentInFlight(made.payment_hash)
     double.offline = False

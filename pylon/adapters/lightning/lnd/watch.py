@@ -171,7 +171,5 @@ class _Watcher:
             changed = status.state is InvoiceState.ACCEPTED and known is not InvoiceState.ACCEPTED
         else:
             changed = status.state is not InvoiceState.EXPIRED and (news or known is not None)
-            if invoice.settle_index == self._cursor + 1:  # the next one: nothing is left out
-                self._cursor = invoice.settle_index
         if changed:
             await self._tell.send(evolve(status, cursor=self._cursor))
