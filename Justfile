@@ -37,3 +37,7 @@ bench:
 # The real programs under a monkey that kills, freezes and cuts them; prints a report as JSON.
 chaos N="10000" SEED="":
     python -m tests.chaos {{N}} {{SEED}}
+
+# A whole market in one process, from a seed, through kills, faults and lies; every invariant is asserted.
+sim *args:
+    python -m tests.simulation "$@"

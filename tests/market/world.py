@@ -10,6 +10,7 @@ from typing import Any
 import trio
 from attrs import define, field
 
+from pylon.adapters.lightning.ledger.settlement import Terms
 from pylon.adapters.memory.clock import MemoryClock
 from pylon.adapters.memory.events import MemoryEventStore
 from pylon.adapters.memory.wallet import MemoryMarket
@@ -137,12 +138,14 @@ async def _verdict(wire: Wire, event: Event) -> Ok:
 
 
 @asynccontextmanager
-async def open_world(relays: int = 1, *, seconds: float = 100_000) -> AsyncGenerator[World, None]:
+async def open_world(
+    relays: int = 1, *, seconds: float = 100_000, terms: Terms | None = None
+) -> AsyncGenerator[World, None]:
     """Open an empty market; whoever hangs in it fails."""
     clock = MemoryClock(NOW - trio.current_time())
     urls = [normalise(f"ws://relay{number}") for number in range(relays)]
     with trio.fail_after(seconds):
         async with trio.open_nursery() as nursery:
             local = {url: LocalRelay(url, clock) for url in urls}
-            yield World(nursery, clock, local, MemoryMarket(clock))
+            yield World(nursery, clock, local, MemoryMarket(clock, terms or Terms()))
             nursery.cancel_scope.cancel()

@@ -19,7 +19,7 @@ def one_seed(seed: int) -> Generator[None, None, None]:
     system = random.Random(f"system {seed}")  # noqa: S311 - it must be repeatable
     kept = os.urandom, random._urandom, trio_run._ALLOW_DETERMINISTIC_SCHEDULING  # type: ignore[attr-defined]
     states = random.getstate(), trio_run._r.getstate()
-    os.urandom = random._urandom = system.randbytes  # type: ignore[attr-defined,assignment]
+    os.urandom = random._urandom = system.randbytes  # type: ignore[attr-defined]
     trio_run._ALLOW_DETERMINISTIC_SCHEDULING = True  # type: ignore[misc]
     random.seed(f"random {seed}")
     trio_run._r.seed(f"trio {seed}")

@@ -106,7 +106,7 @@ class Crook:
             trick = self.voice.chance.choice(TRICKS)
             self.voice.chronicle.count(f"crook: {trick.__name__}")
             self._tasks.start_soon(trick, self, event)
-        elif self.voice.chance.random() < 0.3:  # noqa: PLR2004
+        elif self.voice.chance.random() < 0.3:
             meddling = self.voice.chance.choice(MEDDLING)
             self.voice.chronicle.count(f"crook: {meddling.__name__}")
             self._tasks.start_soon(meddling, self, event)

@@ -16,6 +16,7 @@ I5 and I10 are about every moment: `watch` looks after each write. The others lo
 
 import re
 from collections import Counter
+from collections.abc import Iterator
 from hashlib import sha256
 from typing import Any
 
@@ -26,9 +27,9 @@ from pylon.core.budget import Span
 from pylon.core.job_machine import HELD_FIRST, is_final
 from pylon.core.order_machine import is_final as is_ended
 from pylon.model.budget import NODE
-from pylon.model.job import Job, JobState, Refunded, Settled, Unpaid
+from pylon.model.job import Job, Refunded, Settled, Unpaid
 from pylon.model.money import PayMode
-from pylon.model.order import Cheated, Disputed, Done, OrderState, Reclaiming, offer_of
+from pylon.model.order import Cheated, Disputed, Done, Offer, OrderState, Reclaiming, offer_of
 from pylon.model.order import Refunded as PaidBack
 from pylon.ports.records import Record
 from tests.market.nodes import NodeHome, open_rows
@@ -40,9 +41,9 @@ from tests.simulation.books import (
     orders_of,
     read_ledger,
 )
+from tests.simulation.market import Market
 from tests.simulation.model import answer_to
 from tests.simulation.plan import FUNDS
-from tests.simulation.market import Market
 
 PAID = (Done, Disputed, Cheated, Reclaiming, PaidBack)
 _HEX = re.compile(r"[0-9a-f]{64}")
@@ -53,7 +54,9 @@ async def check(market: Market) -> None:
     ledger = read_ledger(market.world.ledger)
     await sats_are_conserved(market, ledger)
     no_job_is_paid_for_twice(market, ledger)
-    await paying_is_receiving(market, ledger)
+    await paying_is_receiving(market)
+    only_what_was_offered_is_paid(market, ledger)
+    lies_are_kept_and_liars_barred(market, ledger)
     paid_is_said_only_of_what_is_paid(market, ledger)
     for home in market.homes:
         caps_hold(home)
@@ -71,16 +74,16 @@ async def sats_are_conserved(market: Market, ledger: Ledger) -> None:
     assert ledger.balances["escrow"] == 0, f"I1: {ledger.balances['escrow']} msat are still held"
     for customer in market.customers:
         home = customer.home
-        paid = ledger.settled_by(home.ledger._key.node_key)
+        paid = ledger.settled_by(_wallet_of(home))
         spent = sum(p.amount + p.fee for p in paid)
         booked = await home.store.budget.committed()
         assert booked == spent, f"I1: {customer.fate.name} paid {spent} msat and booked {booked}"
-        back = sum(bill.amount for bill in ledger.earned_by(home.ledger._key.node_key))
+        back = sum(bill.amount for bill in ledger.earned_by(_wallet_of(home)))
         balance = await home.ledger.balance()
         assert balance == FUNDS - spent + back, f"I1: {customer.fate.name} has {balance} msat"
     for vendor in market.vendors:
         settled = {j.state.paid for j in jobs_of(vendor.home) if isinstance(j.state, Settled)}
-        bills = [b for b in ledger.earned_by(vendor.home.ledger._key.node_key)]
+        bills = ledger.earned_by(_wallet_of(vendor.home))
         earned = sum(bill.amount for bill in bills if bill.payment_hash in settled)
         booked = (await vendor.home.store.earnings.total()).amount
         assert booked == earned, f"I1: {vendor.fate.name} earned {earned} msat and booked {booked}"
@@ -89,51 +92,89 @@ async def sats_are_conserved(market: Market, ledger: Ledger) -> None:
 def no_job_is_paid_for_twice(market: Market, ledger: Ledger) -> None:
     """I2."""
     for customer in market.customers:
-        paid = [p.payment_hash for p in ledger.settled_by(customer.home.ledger._key.node_key)]
-        meant = [
-            state.offer.payment_hash
-            for state in map(_state, orders_of(customer.home))
-            if isinstance(state, PAID) and state.offer is not None
-        ]
-        extra = Counter(paid) - Counter(meant)
+        paid = Counter(p.payment_hash for p in ledger.settled_by(_wallet_of(customer.home)))
+        meant = Counter(offer.payment_hash for offer in _paid_offers(customer.home))
+        extra, unpaid = paid - meant, meant - paid
         assert not extra, f"I2: {customer.fate.name} paid {list(extra)}, which no order says"
-        unpaid = Counter(meant) - Counter(paid)
-        assert not unpaid, (
-            f"I2: {customer.fate.name} says that {list(unpaid)} are paid: they are not"
-        )
-    for_jobs = Counter(
-        (bill.payee, bill.description) for bill in ledger.bills.values() if bill.state == "settled"
-    )
-    twice = [
-        job for job, count in for_jobs.items() if count > 1 and not job[1].startswith("refund")
-    ]
+        assert not unpaid, f"I2: {customer.fate.name} says that {list(unpaid)} are paid"
+    twice = paid_twice(market, ledger)
     assert not twice, f"I2: paid more than once: {twice}"
 
 
-async def paying_is_receiving(market: Market, ledger: Ledger) -> None:
-    """I3, for honest sellers in every mode: answered, or paid back."""
+def paid_twice(market: Market, ledger: Ledger) -> list[str]:
+    """Return the jobs for which a wallet has paid twice, to whomever."""
+    buyers = {_wallet_of(customer.home) for customer in market.customers}
+    jobs = Counter(
+        (p.payer, ledger.bills[p.payment_hash].description)
+        for p in ledger.payments
+        if p.state == "settled" and p.payer in buyers
+    )
+    return [description for (_, description), count in jobs.items() if count > 1]
+
+
+async def paying_is_receiving(market: Market) -> None:
+    """I3, for honest sellers in every mode: answered, and rightly, or paid back."""
+    lost = lost_orders(market)
+    assert not lost, f"I3: paid an honest seller for nothing: {lost}"
     honest = {vendor.home.key for vendor in market.vendors}
     for customer in market.customers:
+        asked = {trip.order.id: trip.errand for trip in customer.trips if trip.order is not None}
         for record in orders_of(customer.home):
-            state = record.state
-            offer = offer_of(state)
-            name = f"order {record.id[:8]} of {customer.fate.name}"
-            if isinstance(state, PAID) and offer is not None and offer.provider in honest:
-                end = type(state).__name__
-                assert isinstance(state, Done | PaidBack), (
-                    f"I3: {name} paid an honest seller ({offer.mode}) and is {end}: {state}"
-                )
-            if isinstance(state, Done):
-                question = next(
-                    trip.errand.question
-                    for trip in customer.trips
-                    if trip.order is not None and trip.order.id == record.id
-                )
-                order = record.facts
-                text = await customer.home.result_text(order)
-                if state.answer.provider in honest:
-                    assert text == answer_to(question), f"I3: {name} reads {text!r}"
-                assert text, f"I3: {name} is done and reads nothing"
+            if not isinstance(record.state, Done):
+                continue
+            text = await customer.home.result_text(record.facts)
+            assert text, f"I3: done, and nothing to read: {_short(record)}"
+            if record.state.answer.provider in honest:
+                right = answer_to(asked[record.id].question)
+                assert text == right, f"I3: {text!r} is no answer to {right!r}"
+
+
+def lost_orders(market: Market) -> list[str]:
+    """Return the orders that were paid to an honest seller, and neither answered nor paid back."""
+    honest = {vendor.home.key for vendor in market.vendors}
+    return [
+        f"{customer.fate.name}: {_short(record)}"
+        for customer in market.customers
+        for record in orders_of(customer.home)
+        if isinstance(record.state, Disputed | Cheated | Reclaiming)
+        and record.state.offer.provider in honest
+    ]
+
+
+def only_what_was_offered_is_paid(market: Market, ledger: Ledger) -> None:
+    """I3: the amount that was offered, to the one whose offer was picked."""
+    honest = {_wallet_of(v.home): v.home.key for v in market.vendors}
+    for customer in market.customers:
+        for record in orders_of(customer.home):
+            offer = offer_of(record.state)
+            if not isinstance(record.state, PAID) or offer is None:
+                continue
+            name, bill = f"order {_short(record)}", ledger.bills[offer.payment_hash]
+            assert bill.amount == offer.amount <= record.facts.max_price, f"I3: amount: {name}"
+            assert bill.payee == offer.node_key, f"I3: payee: {name}"
+            owner = honest.get(bill.payee, offer.provider)
+            assert owner == offer.provider, f"I3: paid {owner[:8]} under another's name: {name}"
+            assert offer.mode in record.facts.accepts, f"I3: mode: {name}"
+
+
+def lies_are_kept_and_liars_barred(market: Market, ledger: Ledger) -> None:
+    """I3, for sellers that lie: what they signed is kept, and who has cheated is not paid again."""
+    for customer in market.customers:
+        paid_at = {p.payment_hash: p.at for p in ledger.settled_by(_wallet_of(customer.home))}
+        records = orders_of(customer.home)
+        for record in records:
+            state, kept = record.state, {e.id for e in evidence_of(customer.home, record.id)}
+            if isinstance(state, Disputed | Cheated | Reclaiming | PaidBack):
+                assert state.offer.feedback in kept, f"I3: no evidence: {_short(record)}"
+            if not isinstance(state, Cheated):
+                continue
+            assert state.answer.result in kept, f"I3: no evidence of fraud: {_short(record)}"
+            liar, known_at = state.offer.provider, record.updated_at
+            for other in records:
+                later = offer_of(other.state)
+                if later is not None and later.provider == liar and later.mode not in HELD_FIRST:
+                    when = paid_at.get(later.payment_hash, 0.0)
+                    assert when <= known_at + 1, f"I3: a liar is paid again: {_short(other)}"
 
 
 def paid_is_said_only_of_what_is_paid(market: Market, ledger: Ledger) -> None:
@@ -142,20 +183,20 @@ def paid_is_said_only_of_what_is_paid(market: Market, ledger: Ledger) -> None:
         for record in jobs_of(vendor.home):
             paid = getattr(record.state, "paid", None)
             if paid is not None:
-                state = ledger.bills[paid].state
-                assert state == "settled", f"I4: job {record.id[:8]} says paid: it is {state}"
+                bill = ledger.bills[paid]
+                assert bill.state == "settled", f"I4: {_short(record)}, and is {bill.state}"
             if isinstance(record.state, Refunded):
                 assert _opens(record.state.preimage, record.state.refund), "I4: refund not proved"
     for customer in market.customers:
-        for record in orders_of(customer.home):
-            state, offer = record.state, offer_of(record.state)
+        for order in orders_of(customer.home):
+            state, offer = order.state, offer_of(order.state)
             preimage = getattr(state, "preimage", None)
             if isinstance(state, PAID) and offer is not None:
-                assert preimage, f"I4: order {record.id[:8]} says paid and has no proof"
-                assert _opens(preimage, offer.payment_hash), f"I4: {record.id[:8]}: no proof"
+                assert preimage, f"I4: order {order.id[:8]} says paid and has no proof"
+                assert _opens(preimage, offer.payment_hash), f"I4: {order.id[:8]}: no proof"
             if isinstance(state, PaidBack):
                 back = ledger.bills[state.invoice].state
-                assert back == "settled", f"I4: order {record.id[:8]} says paid back: it is {back}"
+                assert back == "settled", f"I4: order {order.id[:8]} says paid back: it is {back}"
 
 
 def caps_hold(home: NodeHome) -> None:
@@ -265,14 +306,20 @@ def hearing_twice_changes_nothing(before: dict[str, object], after: dict[str, ob
         assert is_now == was, f"I9: all was heard again: {what} was {was} and is {is_now}"
 
 
-def _state(record: object) -> JobState | OrderState:
-    state: JobState | OrderState = record.state  # type: ignore[attr-defined]
-    return state
+def _paid_offers(home: NodeHome) -> Iterator[Offer]:
+    for record in orders_of(home):
+        offer = offer_of(record.state)
+        if isinstance(record.state, PAID) and offer is not None:
+            yield offer
 
 
 def _short(record: Record[Any, Any]) -> str:
     state = record.state
     return f"{record.id[:8]} ({record.facts.mode if isinstance(record.facts, Job) else ''}) is {type(state).__name__}: {state}"
+
+
+def _wallet_of(home: NodeHome) -> str:
+    return home.ledger._key.node_key
 
 
 def _opens(preimage: str, payment_hash: str) -> bool:

@@ -74,7 +74,7 @@ class Plan:
 def draw(seed: int, jobs: int) -> Plan:
     """Plan a run. Every fourth seed has no trouble but kills, so that their effect shows alone."""
     chance = stream(seed, "plan")
-    troubles = frozenset(t for t in TROUBLES if chance.random() < 0.6)  # noqa: PLR2004
+    troubles = frozenset(t for t in TROUBLES if chance.random() < 0.6)
     if seed % 4 == 0:
         troubles = frozenset({"kills"})
     alone = troubles == {"kills"}
@@ -125,7 +125,7 @@ def _generous(chance: Random) -> Config:
         offer_expiry_seconds=90, max_open_jobs_per_buyer=1_000, max_unpaid_per_buyer=1_000
     )
     more = evolve(many, max_holds=1_000, max_holds_per_buyer=1_000, max_queue=1_000)
-    return evolve(config, provider=more)
+    return evolve(config, provider=more, backends=BackendsConfig(job_timeout_seconds=120))
 
 
 def _rich(_: Random) -> Config:

@@ -1,7 +1,7 @@
 """A whole market, from one seed: it trades through trouble, recovers, and is looked at."""
 
 import logging
-from collections.abc import Generator
+from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
 from functools import partial
 from random import Random
@@ -10,6 +10,7 @@ import trio
 from trio.testing import MockClock
 
 from pylon.adapters.lightning.ledger.faults import Fault, FaultKind
+from pylon.adapters.lightning.ledger.settlement import Terms
 from pylon.model.ids import RelayUrl
 from tests.market.nodes import NodeHome, node
 from tests.market.world import World, open_world
@@ -25,7 +26,8 @@ from tests.simulation.sky import Sky
 
 SELLERS, BUYERS, CROOKS = 1_000, 2_000, 3_000  # where the numbers of their keys begin
 LOOK_SECONDS = 10.0
-AFTERMATH_SECONDS = 5_000.0  # longer than any payment may be held
+TERMS = Terms(hold_seconds=800)  # what the slowest seller needs, and a little
+AFTERMATH_SECONDS = 2_000.0  # longer than any payment may be held, or a refund takes
 REPLAY_SECONDS = 20.0
 OUTAGE_SECONDS = (20.0, 60.0)
 
@@ -34,7 +36,7 @@ async def trade(plan: Plan, market_out: list[Market]) -> None:
     """Run a plan to its end and leave the market, as it is then, in `market_out`."""
     chronicle = Chronicle()
     with logs_kept(chronicle):
-        async with open_world(len(plan.relays), seconds=1_000_000) as world:
+        async with open_world(len(plan.relays), seconds=1_000_000, terms=TERMS) as world:
             market = _people_enter(plan, world, chronicle)
             market_out.append(market)
             for home in market.homes:
@@ -99,8 +101,9 @@ def _people_enter(plan: Plan, world: World, chronicle: Chronicle) -> Market:
     return market
 
 
-def _mischief(market: Market) -> list[partial[object]]:
-    plan, found = market.plan, []
+def _mischief(market: Market) -> list[Callable[[], Awaitable[None]]]:
+    plan = market.plan
+    found: list[Callable[[], Awaitable[None]]] = []
     if "outages" in plan.troubles:
         found += [
             partial(_outages, market, url, stream(plan.seed, f"outages {url}"))
@@ -168,7 +171,7 @@ async def _calm_down(market: Market) -> None:
 
 async def _comes_to_rest(market: Market) -> None:
     with trio.move_on_after(AFTERMATH_SECONDS):
-        while not await market.is_over():
+        while not await market.is_over():  # noqa: ASYNC110 - nobody would tell
             await trio.sleep(LOOK_SECONDS)
 
 
