@@ -8,9 +8,9 @@ def selling_modes(able: Capabilities) -> tuple[PayMode, ...]:
     """Return the modes a provider with such a wallet can offer.
 
     A locked result needs an invoice whose preimage is known before anybody pays: one of our choice,
-    or one that the wallet tells.
+    one that the wallet tells, or that of a hold invoice, which is settled as soon as it is paid.
     """
-    knows_preimage = able.chosen_preimage or able.tells_preimage
+    knows_preimage = able.hold or able.chosen_preimage or able.tells_preimage
     needs = {
         PayMode.FREE: True,
         PayMode.PREPAY: True,

@@ -7,7 +7,7 @@ import pytest
 from pylon.adapters.keys import LocalSigner
 from pylon.errors import PeerFault, Undecryptable
 from pylon.model.event import Draft
-from pylon.model.ids import PublicKey
+from pylon.model.ids import EventId, JobId, PublicKey
 from pylon.ports.keys import Signer
 from pylon.wire import event as events
 from pylon.wire import nip04
@@ -68,3 +68,16 @@ def test_the_secret_is_in_no_repr() -> None:
     assert signer.public_key in repr(signer)
     assert SECRET.hex() not in repr(signer)
     assert repr(SECRET) not in repr(signer)
+
+
+def test_the_preimage_for_a_job_is_always_the_same_and_nobody_else_s(
+    alice: Signer, bob: Signer
+) -> None:
+    """A crash between making an invoice and storing it must not lose what opens the money."""
+    job, other = JobId(EventId("ab" * 32)), JobId(EventId("cd" * 32))
+    again = LocalSigner(KeyPair(SECRET))
+    assert alice.preimage(job) == again.preimage(job)
+    assert len(bytes.fromhex(alice.preimage(job))) == 32
+    told = {alice.preimage(job), alice.preimage(other), bob.preimage(job)}
+    assert len(told) == 3
+    assert SECRET.hex() not in told

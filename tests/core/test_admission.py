@@ -14,6 +14,8 @@ from pylon.core.admission import (
     Service,
     Terms,
     admit,
+    admitted,
+    turned_away,
 )
 from pylon.core.open_jobs import Load
 from pylon.model.ids import EventId, JobId, PublicKey
@@ -21,6 +23,7 @@ from pylon.model.inference import BackendHealth, Message
 from pylon.model.job import JobInput, JobRequest
 from pylon.model.money import ZERO, Msat, PayMode
 from pylon.model.wallet import Capabilities
+from tests.nostr import note
 
 NOW = 1_700_000_000
 ME, BUYER, OTHER = (PublicKey(name * 32) for name in ("aa", "bb", "cc"))
@@ -242,6 +245,96 @@ def test_without_a_mode_in_common_a_request_is_refused() -> None:
     for wanted in ((), (PayMode.LOCKED,), (PayMode.FREE,)):
         assert refusal(pay=wanted) == "no payment mode in common; we take prepay"
     assert refusal(service=selling(modes=("free",))).endswith("we take none")
+
+
+ABLE = evolve(SERVICE, able=Capabilities(hold=True, chosen_preimage=True))
+ALL_MODES = (PayMode.HOLD_LOCKED, PayMode.LOCKED, PayMode.HOLD, PayMode.PREPAY)
+
+
+@pytest.mark.parametrize(
+    ("able", "modes"),
+    [
+        (Capabilities(), (PayMode.PREPAY,)),
+        (Capabilities(tells_preimage=True), (PayMode.LOCKED, PayMode.PREPAY)),
+        (Capabilities(chosen_preimage=True), (PayMode.LOCKED, PayMode.PREPAY)),
+        (Capabilities(hold=True), ALL_MODES),
+    ],
+)
+def test_what_is_offered_is_what_is_configured_and_the_wallet_can(
+    able: Capabilities, modes: tuple[PayMode, ...]
+) -> None:
+    service = evolve(SERVICE, able=able)
+    assert service.modes == modes
+    for wanted in ALL_MODES:
+        assert isinstance(decide(service=service, pay=(wanted,)), Terms) == (wanted in modes)
+    turned = evolve(service, provider=evolve(service.provider, modes=("prepay", "hold")))
+    assert turned.modes == tuple(m for m in (PayMode.PREPAY, PayMode.HOLD) if m in modes)
+
+
+def test_the_customers_order_decides() -> None:
+    for wanted in (ALL_MODES, ALL_MODES[::-1], (PayMode.FREE, PayMode.HOLD, PayMode.LOCKED)):
+        first = next(mode for mode in wanted if mode is not PayMode.FREE)
+        assert terms(service=ABLE, pay=wanted).mode is first
+
+
+def test_a_stranger_gets_what_any_wallet_can_pay_in_our_order() -> None:
+    assert terms(service=ABLE).mode is PayMode.HOLD
+    rather = evolve(ABLE, provider=evolve(ABLE.provider, modes=("locked", "prepay", "hold")))
+    assert terms(service=rather).mode is PayMode.PREPAY
+    neither = evolve(ABLE, provider=evolve(ABLE.provider, modes=("locked",)))
+    assert refusal(service=neither) == "no payment mode in common; we take locked"
+
+
+def test_over_a_cap_the_next_mode_in_common_is_taken() -> None:
+    unpaid = Load(0, 0, unpaid=ABLE.provider.max_unpaid_per_buyer)
+    wanted = (PayMode.LOCKED, PayMode.HOLD)
+    assert terms(service=ABLE, pay=wanted, load=unpaid).mode is PayMode.HOLD
+    full = Load(0, 0, holds=ABLE.provider.max_holds)
+    assert terms(service=ABLE, load=full).mode is PayMode.PREPAY
+    assert terms(service=ABLE, pay=ALL_MODES, load=full).mode is PayMode.LOCKED
+
+
+def test_who_has_not_paid_for_earlier_work_is_refused_more_of_it() -> None:
+    most = ABLE.provider.max_unpaid_per_buyer
+    locked: dict[str, Any] = {"service": ABLE, "pay": (PayMode.LOCKED,)}
+    assert terms(load=Load(0, 0, unpaid=most - 1), **locked).mode is PayMode.LOCKED
+    assert refusal(load=Load(0, 0, unpaid=most), **locked) == (
+        f"you have {most} jobs here that are not paid; {most} are allowed"
+    )
+
+
+def test_payments_held_at_once_are_capped_and_those_of_one_buyer_too() -> None:
+    most, own = ABLE.provider.max_holds, ABLE.provider.max_holds_per_buyer
+    held: dict[str, Any] = {"service": ABLE, "pay": (PayMode.HOLD_LOCKED, PayMode.HOLD)}
+    assert terms(load=Load(0, 0, holds=most - 1, own_holds=own - 1), **held)
+    assert refusal(load=Load(0, 0, holds=most), **held) == "no more payments can be held now"
+    assert refusal(load=Load(0, 0, holds=own, own_holds=own), **held) == (
+        f"{own} payments of yours are held here, or may be; {own} are allowed"
+    )
+
+
+def test_why_each_mode_is_used_up_is_said_once() -> None:
+    load = Load(0, 0, unpaid=99, holds=9_999)
+    said = refusal(service=ABLE, pay=ALL_MODES[:3], load=load)
+    assert said.split("; ")[0] == "no more payments can be held now"
+    assert said.count("held now") == 1
+    assert "not paid" in said
+
+
+def test_a_job_is_what_was_asked_on_the_terms_agreed() -> None:
+    event, agreed = note("2+2?", kind=5050, by=4), terms(service=ABLE)
+    request = evolve(REQUEST, id=JobId(event.id))
+    job = admitted(event, request, agreed, NOW)
+    assert (job.id, job.customer, job.kind) == (event.id, event.pubkey, 5050)
+    assert (job.mode, job.price, job.prompt) == (agreed.mode, agreed.price, agreed.prompt)
+    assert (job.accepted_at, job.offer_seconds, job.work_seconds) == (NOW, 600, 300)
+
+
+def test_of_those_turned_away_nothing_they_sent_is_kept() -> None:
+    event = note("x" * 1_000, ("i", "y" * 1_000), kind=5050, by=4)
+    job = turned_away(event, evolve(REQUEST, id=JobId(event.id)), NOW)
+    assert (job.request.content, job.request.tags) == ("", ())
+    assert (job.id, job.customer, job.backend, job.price) == (event.id, event.pubkey, "", ZERO)
 
 
 def test_work_is_free_only_where_we_say_so() -> None:

@@ -8,6 +8,7 @@ from pylon.core.announcement import LIFE_SECONDS, announce
 from pylon.model.handler import Handler
 from pylon.model.inference import BackendHealth
 from pylon.model.money import Msat, PayMode
+from pylon.model.wallet import Capabilities
 from pylon.wire import event as events
 from pylon.wire.handlers import read_handler
 from tests.nostr import keys
@@ -33,7 +34,7 @@ def test_it_names_kinds_models_modes_and_an_end() -> None:
     handler = announced(SERVICE)
     assert handler.kinds == (5050, 5935)
     assert [model.name for model in handler.models] == ["ollama:llama3.2", "ollama:phi4"]
-    assert handler.pay == (PayMode.PREPAY,)
+    assert handler.pay == (PayMode.PREPAY,), "all that a plain wallet can"
     assert (handler.name, handler.about) == ("shop", "fast")
     assert handler.expires_at == NOW + LIFE_SECONDS
 
@@ -50,8 +51,16 @@ def test_work_that_is_given_away_is_announced_as_free() -> None:
     assert announced(free).pay == (PayMode.FREE,)
 
 
+def test_the_ways_to_pay_are_those_that_the_wallet_can() -> None:
+    able = evolve(SERVICE, able=Capabilities(hold=True))
+    modes = (PayMode.HOLD_LOCKED, PayMode.LOCKED, PayMode.HOLD, PayMode.PREPAY)
+    assert announced(able).pay == modes
+
+
 def test_nothing_is_announced_while_nothing_can_be_sold() -> None:
     nobody = evolve(SERVICE, healths=(DOWN,))
     assert announce(nobody, name="shop", about="", now=NOW) is None
+    no_way_to_pay = evolve(SERVICE, provider=evolve(SERVICE.provider, modes=("hold",)))
+    assert announce(no_way_to_pay, name="shop", about="", now=NOW) is None
     no_kinds = evolve(SERVICE, provider=evolve(SERVICE.provider, kinds=(5100,)))
     assert announce(no_kinds, name="shop", about="", now=NOW) is None

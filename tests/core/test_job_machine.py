@@ -352,6 +352,13 @@ def test_a_held_payment_that_was_settled_by_hand_is_paid() -> None:
     assert step.state == Failed("late", OURS, PRICE)
 
 
+def test_a_payment_that_settles_after_the_work_has_failed_is_owed() -> None:
+    failed = held(WorkFailed("out of memory"))
+    step = advance(a_job(PayMode.HOLD), failed.state, Paid(OURS), START)
+    assert step == Step(OWED, (Say(FeedbackStatus.ERROR, "out of memory", refund=PRICE),))
+    assert advance(a_job(PayMode.HOLD), failed.state, Paid(FOREIGN), START) == Step(failed.state)
+
+
 # Locked results
 
 

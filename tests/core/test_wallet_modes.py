@@ -11,7 +11,7 @@ from pylon.model.wallet import Capabilities
     [
         (Capabilities(), "free prepay"),
         (Capabilities(msat=True, max_fee=True), "free prepay"),
-        (Capabilities(hold=True), "free prepay hold hold+locked"),
+        (Capabilities(hold=True), "free prepay hold locked hold+locked"),
         (Capabilities(tells_preimage=True), "free prepay locked"),
         (Capabilities(chosen_preimage=True), "free prepay locked"),
         (Capabilities(hold=True, chosen_preimage=True), "free prepay hold locked hold+locked"),

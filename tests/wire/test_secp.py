@@ -2,6 +2,7 @@
 
 import csv
 import hashlib
+import hmac
 
 import nostr_sdk
 import pytest
@@ -155,3 +156,9 @@ def test_an_ecdsa_key_that_is_no_point_is_refused(key: str) -> None:
 def test_a_message_of_the_wrong_length_never_reaches_the_library() -> None:
     with pytest.raises(ValueError, match="32 bytes"):
         KeyPair(b"\x05" * 32).sign32(b"short")
+
+
+def test_what_is_derived_is_hmac_of_the_purpose_under_the_secret() -> None:
+    secret = bytes(range(1, 33))
+    assert KeyPair(secret).derive(b"a") == hmac.digest(secret, b"a", "sha256")
+    assert KeyPair(secret).derive(b"a") != KeyPair(secret).derive(b"b")

@@ -100,6 +100,7 @@ async def everything(store: Store) -> list[object]:
         [await jobs.unfinished(peer=peer) for peer in (None, "", "alice", "bob")],
         [await jobs.recent(limit=n) for n in (0, 2, 9)],
         await jobs.open_in(("Working", "Settled", "Unheard")),
+        [await jobs.in_phases(("Working", "Settled"), since=NOW + n) for n in range(3)],
         [await jobs.count(phase) for phase in ("Working", "Settled", "Unheard")],
         [await jobs.open_per_peer(peers) for peers in ([], ["alice"], ["", "alice", "bob"])],
         [await jobs.evidence(id_) for id_ in ids],

@@ -246,7 +246,7 @@ async def test_no_everyday_query_reads_through_a_whole_table(path: Path, codec: 
     sql = Statements().on(table)
     everyday = [sql.load, sql.find, sql.due, sql.next_due, sql.outbox, sql.outbox_of]
     everyday += [sql.unfinished, sql.unfinished_of, sql.recent, sql.open_per_peer, sql.evidence]
-    everyday += [sql.known, sql.taken, sql.step, sql.drop]
+    everyday += [sql.known, sql.taken, sql.step, sql.drop, sql.in_phases]
     async with open_database(path) as database:
         for query in everyday:
             plan = await database.read("EXPLAIN QUERY PLAN " + query, (None,) * query.count("?"))

@@ -3,7 +3,7 @@
 from attrs import evolve
 
 from pylon.app.store import Store
-from pylon.model.ids import NodeKey, Preimage, PublicKey
+from pylon.model.ids import JobId, NodeKey, Preimage, PublicKey
 from pylon.model.job import Failed, Offered, Settled
 from pylon.model.money import Msat
 from pylon.model.order import Answer, Disputed, Done, Offer, OrderState, Paying, Published
@@ -161,6 +161,18 @@ async def test_acts_go_when_their_news_is_stored_or_they_are_dropped(store: Stor
     assert await store.jobs.outbox("worker") == [third]
 
 
+async def test_anybody_may_ask_something_of_a_machine_wherever_it_stands(store: Store) -> None:
+    await store.jobs.save([begin(1)])
+    before = await store.jobs.load([job_id(1)])
+
+    await store.jobs.ask(job_id(1), act("please"))
+    await store.jobs.ask(job_id(2), act("nobody is there"))
+
+    (row,) = await store.jobs.outbox(act("please").desk)
+    assert (row.subject, row.kind) == (job_id(1), act("please").kind)
+    assert await store.jobs.load([job_id(1)]) == before
+
+
 async def test_a_seq_is_never_used_twice(store: Store) -> None:
     await store.jobs.save([begin(1, acts=(act("worker"),))])
     (old,) = await store.jobs.outbox("worker")
@@ -199,6 +211,20 @@ async def test_the_machines_changed_last_come_first(store: Store) -> None:
         (job_id(1), settled(1)),
         (job_id(3), WORKING),
     ]
+
+
+async def test_machines_in_some_phases_are_found_from_a_moment_on(store: Store) -> None:
+    await store.jobs.save([begin(n, now=NOW) for n in (1, 2, 3)])
+    await store.jobs.save([end(2, now=NOW + 9), end(1, now=NOW + 5)])
+
+    async def found(*phases: str, since: int = 0) -> list[JobId]:
+        return [record.id for record in await store.jobs.in_phases(phases, since=since)]
+
+    assert await found("Settled") == [job_id(1), job_id(2)]
+    assert await found("Settled", since=NOW + 6) == [job_id(2)]
+    assert await found("Settled", since=NOW + 9) == [job_id(2)]
+    assert await found("Settled", "Working") == [job_id(3), job_id(1), job_id(2)]
+    assert await found("Unheard") == []
 
 
 async def test_phases_are_counted_by_peer(store: Store) -> None:

@@ -274,7 +274,7 @@ def test_a_status_tells_what_is_set_aside_where_the_wallet_lists_nothing(
         (Capabilities(tells_preimage=True), ["free", "prepay", "locked"], "tells its preimages"),
         (
             Capabilities(hold=True, max_fee=True),
-            ["free", "prepay", "hold", "hold+locked"],
+            ["free", "prepay", "hold", "locked", "hold+locked"],
             "holds payments, obeys a fee limit",
         ),
     ],
