@@ -179,15 +179,15 @@ async def buy(port: str, folder: str, mode: str) -> None:
         async with open_buyer(parts, since=int(time.time())) as buyer:
 
             async def answer(count: str) -> float:
-                return await _buy_all(buyer, settings, int(count))
+                return await buy_all(buyer, settings, int(count))
 
             await answer_parent("ready", answer)
         assert await party.wallet.audit() == []
 
 
-async def _buy_all(buyer: Buyer, settings: Config, count: int) -> float:
-    """Have some orders open at any time; return how many are answered a second."""
-    room = trio.Semaphore(PAID_DEPTH)
+async def buy_all(buyer: Buyer, settings: Config, count: int, *, depth: int = PAID_DEPTH) -> float:
+    """Have so many orders open at any time; return how many are answered a second."""
+    room = trio.Semaphore(depth)
 
     async def order() -> None:
         for _ in range(count):
