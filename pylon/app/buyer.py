@@ -153,12 +153,12 @@ class Buyer:
         """Say no to the offer chosen."""
         await self._tell(order, Denied(offer.payment_hash))
 
-    async def cancel(self, order: JobId) -> None:
-        """Call an order off; one that is paid goes on."""
-        await self._tell(order, CancelAsked())
+    async def cancel(self, order: JobId, *, done: tuple[int, ...] = ()) -> None:
+        """Call an order off; one that is paid goes on. `done` are the outbox rows that asked for it."""
+        await self._tell(order, CancelAsked(), done=done)
 
-    async def _tell(self, order: JobId, news: News) -> None:
-        await self._mail.send(AboutOrder(order, news))
+    async def _tell(self, order: JobId, news: News, *, done: tuple[int, ...] = ()) -> None:
+        await self._mail.send(AboutOrder(order, news, done))
 
 
 @asynccontextmanager

@@ -15,21 +15,23 @@ from pylon.app.node import Opened, open_relays
 from pylon.app.store import Store, open_store
 from pylon.app.wallet import open_wallet
 from pylon.core.answers import read_text
-from pylon.core.order_machine import is_final, is_owed
+from pylon.core.order_machine import CancelAsked, is_final, is_owed
 from pylon.core.order_mail import OrderChanged
 from pylon.core.ordering import Wish, draft_request, make_order
-from pylon.core.outbox import COLLECTOR, PUBLISHER, TREASURER
+from pylon.core.outbox import COLLECTOR, ORDER_DESK, PUBLISHER, TREASURER
 from pylon.errors import InUse, Misconfigured
 from pylon.model.ids import EventId, JobId
 from pylon.model.job import Encryption
 from pylon.model.order import Disputed, Done, Order, OrderState, Reclaiming
 from pylon.ports.clock import Clock
 from pylon.ports.keys import Signer
+from pylon.ports.outbox import new_row
 from pylon.ports.records import Record
 from pylon.wire import jobs
 
 LATE_SECONDS = 5.0  # how long after its deadline an order may take to end
 LAST_WORD_SECONDS = 1.0  # how long a relay may take to take it
+HEED_SECONDS = 0.25  # how often a process that drives an order looks whether it is called off
 LOOK_SECONDS = 0.05  # how often the store is asked whether another process has changed it
 SALT_BYTES = 8
 SHORTEST_PREFIX = 4
@@ -215,6 +217,30 @@ async def cancelled(desk: Desk, job: JobId) -> OrderState:
                 break
     await wind_up(desk, job)
     return (await desk.store.orders.load([job]))[job].state
+
+
+async def heed(desk: Desk, job: JobId) -> None:
+    """Do, until cancelled, what other processes ask of the order that this one drives."""
+    records, version, heeded = desk.store.orders, None, 0
+    while True:
+        current = await records.version()
+        if current != version:
+            version = current
+            for row in await records.outbox(ORDER_DESK, after=heeded, subject=job):
+                heeded = row.seq
+                await desk.buyer.cancel(job, done=(row.seq,))
+        await desk.clock.sleep_until(desk.now() + HEED_SECONDS)
+
+
+async def cancel_elsewhere(store: Store, clock: Clock, job: JobId) -> OrderState:
+    """Ask the process that drives an order to call it off; return how it stands a little later."""
+    await store.orders.ask(job, new_row(CancelAsked()))
+    until = clock.now() + LATE_SECONDS
+    state = (await store.orders.load([job]))[job].state
+    while clock.now() < until and not is_final(state):
+        await clock.sleep_until(clock.now() + LOOK_SECONDS)
+        state = (await store.orders.load([job]))[job].state
+    return state
 
 
 async def owed(store: Store) -> list[Record[Order, OrderState]]:

@@ -117,9 +117,12 @@ async def follow(desk: "Desk", follower: Follower) -> "OrderState":
     """
     import trio
 
+    from pylon.app.ordering import heed
+
     order = follower.order
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_explain_silence, desk, follower)
+        nursery.start_soon(heed, desk, order.id)
         with trio.move_on_after(max(0.0, order.deadline - desk.now()) + LATE_SECONDS):
             await _to_the_end(desk, follower)
         nursery.cancel_scope.cancel("the order has ended")

@@ -155,7 +155,13 @@ def _row(record: "Record[Order, OrderState]") -> tuple[str, ...]:
 
 
 async def _cancel(opened: "Opened", job: str, json: bool) -> int:
-    from pylon.app.ordering import cancelled, find_order, lock_order, open_desk
+    from pylon.app.ordering import (
+        cancel_elsewhere,
+        cancelled,
+        find_order,
+        lock_order,
+        open_desk,
+    )
     from pylon.app.store import open_store
     from pylon.core.order_machine import is_final
 
@@ -167,10 +173,13 @@ async def _cancel(opened: "Opened", job: str, json: bool) -> int:
             with lock_order(opened.home, order.id):
                 async with open_desk(opened, since=order.opened_at) as desk:
                     state = await cancelled(desk, order.id)
-        except InUse as exc:
-            raise InUse(f"{exc}: end that one first, with Ctrl-C") from exc
+        except InUse:
+            async with open_store(opened.home.database) as store:
+                state = await cancel_elsewhere(store, opened.clock, order.id)
     text = order_view.in_words(order, state, pylon=opened.home.command)
-    called_off = order_view.name(state) == "withdrawn"
-    text = text if called_off else f"not called off: {text}"
+    withdrawn, waits = order_view.name(state) == "withdrawn", getattr(state, "cancelled", False)
+    text = text if withdrawn or waits else f"not called off: {text}"
     emit(order_view.as_json(order, state), as_json=json, text=text)
-    return ExitCode.OK if called_off else ExitCode.FAILURE
+    if waits:
+        return ExitCode.PAYMENT_UNKNOWN
+    return ExitCode.OK if withdrawn else ExitCode.FAILURE

@@ -50,7 +50,8 @@ from pylon.model.wallet import IssuedInvoice
 EXPIRY_MARGIN_SECONDS = 10  # an invoice with less time left is not worth starting to pay
 LOOKUP_SECONDS = 2  # how often an unknown payment is asked about
 LATE_LOOKUP_SECONDS = 20  # and how often after the order's deadline; some are held for a day
-REFUND_LOOKUP_SECONDS = 5  # how often the wallet is asked whether a refund has come
+REFUND_LOOKUP_SECONDS = 5  # how soon the wallet is asked whether a refund has come
+REFUND_PATIENCE_SECONDS = 600  # and how often in the end
 REFUND_EXPIRY_SECONDS = 86_400  # how long a provider has to pay one invoice for it
 MAX_REFUND_INVOICES = 7
 MAX_OFFERS = 64  # offers kept for one order; more are a flood
@@ -389,10 +390,15 @@ def due(order: Order, state: OrderState) -> int | None:
             return order.deadline
         case Unknown(since=since, asking=False):
             return since + (LOOKUP_SECONDS if since < order.deadline else LATE_LOOKUP_SECONDS)
-        case Reclaiming(asked_at=int(asked_at)):
-            return asked_at + REFUND_LOOKUP_SECONDS
+        case Reclaiming(invoice=IssuedInvoice() as invoice, asked_at=int(asked_at)):
+            return asked_at + _refund_pause(asked_at - invoice.created_at)
         case _:
             return None
+
+
+def _refund_pause(age: int) -> int:
+    """Say when to ask again about an invoice that has waited for so many seconds: ever less often."""
+    return min(max(age // 4, REFUND_LOOKUP_SECONDS), REFUND_PATIENCE_SECONDS)
 
 
 def is_final(state: OrderState) -> bool:

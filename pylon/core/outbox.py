@@ -17,6 +17,7 @@ ACCOUNTANT = "accountant"  # counts earnings
 TREASURER = "treasurer"  # keeps the budget
 PAYER = "payer"  # pays invoices and asks what became of payments
 OPENER = "opener"  # opens locked results with the preimage that was paid for
+ORDER_DESK = "order desk"  # drives orders: what another process asks of the one that does
 COLLECTOR = "collector"  # makes invoices for what providers owe us
 
 
@@ -46,6 +47,7 @@ Entry: TypeAlias = (
     | orders.Open
     | orders.MakeRefundInvoice
     | orders.CheckRefund
+    | orders.CancelAsked
     | Post
 )
 
@@ -67,6 +69,7 @@ _DESKS: dict[type[Entry], str] = {
     orders.Open: OPENER,
     orders.MakeRefundInvoice: COLLECTOR,
     orders.CheckRefund: COLLECTOR,
+    orders.CancelAsked: ORDER_DESK,
     Post: PUBLISHER,
 }
 _DECODERS = {kind.__name__: msgspec.json.Decoder(kind) for kind in _DESKS}

@@ -112,6 +112,13 @@ class Records(Protocol[F, S]):
         """Return a desk's open acts in order, those with `seq` above `after`."""
         ...
 
+    async def ask(self, id_: JobId, act: NewRow) -> None:
+        """Put an act into a machine's outbox, wherever it stands: whoever drives it will find it.
+
+        Of a machine that does not exist nothing can be asked.
+        """
+        ...
+
     async def drop(self, seqs: Sequence[int]) -> None:
         """Remove acts that have been carried out and need no news."""
         ...

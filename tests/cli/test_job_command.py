@@ -15,6 +15,7 @@ from pylon.cli.exit_codes import ExitCode
 from pylon.core import order_machine
 from pylon.model import order as orders
 from pylon.model.event import Event
+from pylon.model.money import PayMode
 from pylon.model.order import Order, OrderState
 from pylon.ports.records import Change
 from pylon.wire import event as events
@@ -22,7 +23,7 @@ from pylon.wire import jobs
 from pylon.wire.secp import KeyPair
 from tests.adapters.stores import samples
 from tests.cli.conftest import Pylon
-from tests.cli.orders import DONE, FEE, JOB, NPUB, OFFER, ORDER, PREIMAGE
+from tests.cli.orders import DONE, FEE, HELD_OFFER, JOB, NPUB, OFFER, ORDER, PREIMAGE
 
 SECRET = "nsec1vl029mgpspedva04g90vltkh6fvh240zqtv9k0t9af8935ke9laqsnlfe5"  # NIP-19's example
 SELLER = KeyPair(b"\7" * 32)
@@ -205,15 +206,99 @@ def test_an_order_is_called_off_where_no_relay_hears_of_it(pylon: Pylon, home: P
     assert json.loads(pylon("job", "status", JOB, "--json").out)["state"] == "withdrawn"
 
 
-def test_an_order_that_another_process_drives_is_left_to_it(pylon: Pylon, home: Path) -> None:
-    remember(home, other(1, "Why?"), orders.Published())
+def test_a_process_that_drives_an_order_is_asked_to_call_it_off(
+    pylon: Pylon, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pylon.app.ordering.LATE_SECONDS", 0.1)
+    order = other(1, "Why?")
+    remember(home, order, orders.Published())
 
     with find_home({}, asked=home).lock(f"order-{JOB[:16]}"):
         ran = pylon("job", "cancel", JOB)
 
+    assert ran.status == ExitCode.FAILURE, "nobody is there to do it"
+    assert ran.out.startswith("not called off: waiting for offers")
+    assert asked_of(home, order) == ["CancelAsked"]
+
+
+def asked_of(home: Path, order: Order) -> list[str]:
+    async def look() -> list[str]:
+        async with open_store(home / "pylon.db") as store:
+            rows = await store.orders.outbox("order desk", subject=order.id)
+            return [row.kind for row in rows]
+        raise AssertionError
+
+    return trio.run(look)
+
+
+def test_what_is_held_is_called_off_and_may_take_its_time(
+    pylon: Pylon, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pylon.app.ordering.LATE_SECONDS", 0.1)
+    order = other(1, "Why?")
+    remember(home, order, orders.Unknown(HELD_OFFER, order.opened_at, cancelled=True))
+
+    with find_home({}, asked=home).lock(f"order-{JOB[:16]}"):
+        ran = pylon("job", "cancel", JOB)
+
+    assert ran.status == ExitCode.PAYMENT_UNKNOWN
+    assert ran.out.startswith("called off; 12 sat are held until the provider lets go of them")
+
+
+def test_nothing_is_owed_where_nothing_went_wrong(pylon: Pylon, home: Path) -> None:
+    answered(home, "four")
+
+    ran = pylon("job", "refund")
+
+    assert (ran.status, ran.out) == (0, "")
+    assert ran.err == "no provider owes you anything\n"
+    assert json.loads(pylon("job", "refund", "--json").out) == []
+    (done,) = json.loads(pylon("job", "refund", JOB, "--json").out)
+    assert (done["state"], done["refund_msat"]) == ("done", None)
+
+
+def test_a_refund_is_asked_for_and_shown_until_it_is_there(
+    pylon: Pylon, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pylon.cli.job_refund.AT_ONCE_SECONDS", 0.5)
+    monkeypatch.setattr("pylon.app.ordering.LAST_WORD_SECONDS", 0.1)
+    promised = orders.Disputed(OFFER, PREIMAGE, FEE, "no memory", OFFER.amount)
+    remember(home, other(1, "Why?"), promised)
+
+    listed = pylon("job", "list")
+    ran = pylon("job", "refund")
+
+    assert "1 of them are still to be paid back: pylon" in listed.err
+    assert ran.status == ExitCode.PROVIDER_FAILURE
+    assert f"00000000  {NPUB[:12]}...  no memory; 12 sat are asked back" in ran.err
+    (owed,) = json.loads(pylon("job", "refund", JOB, "--json").out)
+    assert (owed["state"], owed["refund_msat"]) == ("reclaiming", 12_000)
+    first = owed["refund_payment_hash"]
+    assert first is not None
+    again = json.loads(pylon("job", "refund", "--json").out)
+    assert again[0]["refund_payment_hash"] == first, "it is the same invoice"
+
+
+def test_the_ways_to_pay_are_words_that_are_known(pylon: Pylon, home: Path) -> None:
+    ran = pylon("job", "submit", "What?", "--auto-pay", "--pay", "locked,soon")
+
     assert ran.status == ExitCode.USAGE
-    assert "in use by another pylon" in ran.err
-    assert "end that one first, with Ctrl-C" in ran.err
+    assert "--pay: 'soon' is none of prepay, hold, locked, hold+locked" in ran.err
+    assert "--pay: 'free' is none" in pylon("job", "submit", "?", "--auto-pay", "--pay", "free").err
+
+
+def test_a_request_says_how_it_may_be_paid(pylon: Pylon, home: Path) -> None:
+    pylon("job", "submit", "What?", "--auto-pay", "--timeout", "1", "--pay", "locked, prepay")
+
+    async def requested() -> Order:
+        async with open_store(home / "pylon.db") as store:
+            (record,) = await store.orders.recent(limit=9)
+            return record.facts
+        raise AssertionError
+
+    order = trio.run(requested)
+    assert order.accepts == (PayMode.LOCKED, PayMode.PREPAY)
+    assert ("pay", "locked", "prepay") in order.request.tags
 
 
 def test_results_wait_for_what_another_process_makes_of_an_order(pylon: Pylon, home: Path) -> None:

@@ -150,7 +150,7 @@ def test_a_program_is_told_how_it_was_paid_and_what_comes_back() -> None:
     back = order_view.as_json(ORDER, REFUNDED)
     assert (back["refund_msat"], back["refund_payment_hash"]) == (12_000, REFUND.payment_hash)
     assert order_view.as_json(ORDER, DISPUTED)["refund_msat"] is None
-    assert order_view.as_json(ORDER, evolve(DISPUTED, refund=5))["refund_msat"] == 5
+    assert order_view.as_json(ORDER, evolve(DISPUTED, refund=FEE))["refund_msat"] == FEE
     assert order_view.as_json(ORDER, CHEATED)["result"] == RESULT
 
 

@@ -12,6 +12,7 @@ from pylon.core.order_machine import (
     MAX_REFUND_INVOICES,
     REFUND_EXPIRY_SECONDS,
     REFUND_LOOKUP_SECONDS,
+    REFUND_PATIENCE_SECONDS,
     Approved,
     BudgetExceeded,
     BudgetReserved,
@@ -582,6 +583,10 @@ def test_the_invoice_for_a_refund_is_sent_and_looked_up_until_it_is_paid() -> No
     assert live(order, TimePassed(), state=asked, now=later - 1) == Step(asked)
     step = live(order, TimePassed(), state=asked, now=later)
     assert step == Step(evolve(asked, asked_at=later), (CheckRefund(REFUND.payment_hash),))
+    assert due(order, evolve(asked, asked_at=START + 100)) == START + 125
+    assert due(order, evolve(asked, asked_at=START + 80_000)) == (
+        START + 80_000 + REFUND_PATIENCE_SECONDS
+    )
     assert live(order, RefundArrived(B.payment_hash), state=asked) == Step(asked)
     step = live(order, RefundArrived(REFUND.payment_hash), state=asked)
     assert step == Step(Refunded(A, PREIMAGE, Msat(0), asked.reason, A.amount, REFUND.payment_hash))

@@ -110,3 +110,18 @@ def test_a_bid_above_the_most_is_a_mistake() -> None:
 def test_a_fee_is_a_percentage_but_never_less_than_the_floor() -> None:
     assert max_fee(from_sats(10), CONFIG) == from_sats(5)
     assert max_fee(from_sats(10_000), CONFIG) == from_sats(100)
+
+
+def test_a_wish_says_how_to_pay_or_leaves_it_to_the_configuration() -> None:
+    wish = Wish("why?", modes=(PayMode.LOCKED, PayMode.PREPAY, PayMode.LOCKED))
+    request = request_of(wish)
+    order = make_order(wish, request, CONFIG, network=Network.REGTEST, now=NOW)
+    assert order.accepts == (PayMode.LOCKED, PayMode.PREPAY)
+    assert read_request(request).pay == order.accepts
+    plain = make_order(Wish("why?"), request, CONFIG, network=Network.REGTEST, now=NOW)
+    assert plain.accepts == tuple(map(PayMode, CONFIG.modes))
+
+
+def test_whoever_pays_in_no_way_can_buy_nothing() -> None:
+    with pytest.raises(Misconfigured, match="no mode of payment"):
+        draft_request(Wish("why?"), BuyerConfig(modes=()), NOW)

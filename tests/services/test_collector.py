@@ -42,11 +42,13 @@ class Till:
 
     async def make_invoice(self, amount: Msat, **terms: Any) -> IssuedInvoice:
         self.asked.append({"amount": amount} | terms)
-        return await self._say()
+        invoice: IssuedInvoice = await self._say()
+        return invoice
 
     async def lookup(self, payment_hash: PaymentHash) -> InvoiceStatus | None:
         assert payment_hash == HASH
-        return await self._say()
+        status: InvoiceStatus | None = await self._say()
+        return status
 
     async def _say(self) -> Any:
         await trio.lowlevel.checkpoint()

@@ -9,7 +9,7 @@ from attrs import define, field
 
 from pylon.model.event import Event
 from pylon.model.ids import EventId, JobId
-from pylon.ports.records import MAX_HISTORY, Change, Moment, Record, Row, reason_of
+from pylon.ports.records import MAX_HISTORY, Change, Moment, NewRow, Record, Row, reason_of
 
 F = TypeVar("F")
 S = TypeVar("S")
@@ -65,6 +65,12 @@ class MemoryRecords(Generic[F, S]):
         await trio.lowlevel.checkpoint()
         rows = (r for r in self._rows.values() if r.desk == desk and r.seq > after)
         return [row for row in rows if subject in (None, row.subject)][:limit]
+
+    async def ask(self, id_: JobId, act: NewRow) -> None:
+        await trio.lowlevel.checkpoint()
+        if id_ in self._machines:
+            self._version += 1
+            self._post(id_, act)
 
     async def drop(self, seqs: Sequence[int]) -> None:
         await trio.lowlevel.checkpoint()
@@ -161,8 +167,10 @@ class MemoryRecords(Generic[F, S]):
     def _keep(self, change: Change[F, S]) -> None:
         """Store the acts and events that a step brings."""
         for act in change.acts:
-            self._last_seq += 1
-            row = Row(self._last_seq, change.id, act.desk, act.kind, act.body)
-            self._rows[row.seq] = row
+            self._post(change.id, act)
         for event in change.evidence:
             self._machines[change.id].evidence.setdefault(event.id, event)
+
+    def _post(self, id_: JobId, act: NewRow) -> None:
+        self._last_seq += 1
+        self._rows[self._last_seq] = Row(self._last_seq, id_, act.desk, act.kind, act.body)

@@ -13,7 +13,7 @@ from pylon.adapters.sqlite.database import Database
 from pylon.adapters.sqlite.statements import Statements
 from pylon.model.event import Event
 from pylon.model.ids import JobId
-from pylon.ports.records import Change, Moment, Record, Row
+from pylon.ports.records import Change, Moment, NewRow, Record, Row
 
 F = TypeVar("F")
 S = TypeVar("S")
@@ -57,6 +57,12 @@ class SqliteRecords(Generic[F, S]):
         else:
             rows = await self._database.read(self._sql.outbox_of, (desk, after, subject, limit))
         return [Row(*row) for row in rows]
+
+    async def ask(self, id_: JobId, act: NewRow) -> None:
+        def insert(db: apsw.Connection) -> None:
+            db.execute(self._sql.ask, (act.desk, act.kind, act.body, id_))
+
+        await self._database.write(insert)
 
     async def drop(self, seqs: Sequence[int]) -> None:
         def delete(db: apsw.Connection) -> None:

@@ -61,6 +61,8 @@ class Statements:
     keep_facts: str = "INSERT INTO {side}_facts (n, facts) VALUES (?, ?)"
     name: str = "INSERT INTO {side}_names (name, n) VALUES (?, ?) ON CONFLICT DO NOTHING"
     post: str = "INSERT INTO {side}_outbox (n, desk, kind, body) VALUES (?, ?, ?, ?)"
+    ask: str = """
+        INSERT INTO {side}_outbox (n, desk, kind, body) SELECT n, ?, ?, ? FROM {side} WHERE id = ?"""
     drop: str = "DELETE FROM {side}_outbox WHERE seq = ?"
     remember: str = """
         INSERT INTO {side}_history (n, at, phase, words) SELECT ?1, ?2, ?3, ?4
