@@ -306,7 +306,8 @@ def test_who_has_not_paid_for_earlier_work_is_refused_more_of_it() -> None:
 def test_payments_held_at_once_are_capped_and_those_of_one_buyer_too() -> None:
     most, own = ABLE.provider.max_holds, ABLE.provider.max_holds_per_buyer
     held: dict[str, Any] = {"service": ABLE, "pay": (PayMode.HOLD_LOCKED, PayMode.HOLD)}
-    assert terms(load=Load(0, 0, holds=most - 1, own_holds=own - 1), **held)
+    just = Load(0, 0, holds=most - 1, own_holds=own - 1)
+    assert terms(load=just, **held).mode is PayMode.HOLD_LOCKED
     assert refusal(load=Load(0, 0, holds=most), **held) == "no more payments can be held now"
     assert refusal(load=Load(0, 0, holds=own, own_holds=own), **held) == (
         f"{own} payments of yours are held here, or may be; {own} are allowed"

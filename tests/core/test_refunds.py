@@ -59,7 +59,7 @@ def test_an_invoice_for_another_amount_than_the_one_asked_for_is_not_paid(
 
 def test_an_expired_invoice_is_not_paid_and_neither_is_one_that_is_about_to() -> None:
     last = NOW + 600 - EXPIRY_MARGIN_SECONDS
-    assert asked(now=last)
+    assert asked(now=last) == asked()
     with pytest.raises(BadInvoice, match="expired"):
         asked(now=last + 1)
 
