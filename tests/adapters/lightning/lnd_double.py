@@ -4,14 +4,11 @@ It is no lnd: it has no channels, and blocks that come every 600 s. What it does
 was read to do: see the names of the messages and errors.
 """
 
-import base64
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from hashlib import sha256
-from typing import Annotated, Any
+from typing import Any
 
-import msgspec
 import trio
-from attrs import define, evolve, field, frozen
+from attrs import define, evolve, field
 
 from pylon.adapters.lightning.ledger import invoices as rows
 from pylon.adapters.lightning.ledger.settlement import Terms
@@ -24,11 +21,31 @@ from pylon.model.wallet import (
     InvoiceState,
     PaymentFailed,
     PaymentInFlight,
-    PaymentResult,
     PaymentSettled,
 )
 from pylon.wire.bolt11 import decode
 from tests.adapters.lightning.https_double import Asked, Reply
+from tests.adapters.lightning.lnd_shapes import (
+    EXISTS,
+    NOT_FOUND,
+    STATUS,
+    UNKNOWN_CODE,
+    Added,
+    AddHold,
+    AddInvoice,
+    CancelInvoice,
+    GrpcError,
+    SendPayment,
+    Sent,
+    SettleHold,
+    b64,
+    body_of,
+    from_base64url,
+    from_hex,
+    hash_of,
+    shown_invoice,
+    shown_payment,
+)
 from tests.adapters.wallet_contract import HOLD_SECONDS
 from tests.macaroons import bake
 
@@ -37,84 +54,6 @@ HEIGHT = 800_000  # when the town is made
 GUARD_BLOCKS = 18  # invoices.holdexpirydelta
 TERMS = Terms(hold_seconds=9 * BLOCK_SECONDS)  # as long as the adapter asks a hold to last
 BAKED = ("info:read", "invoices:read", "invoices:write", "offchain:read", "offchain:write")
-UNKNOWN_CODE, INVALID, NOT_FOUND, EXISTS, UNAVAILABLE = 2, 3, 5, 6, 14  # of gRPC
-STATUS = {UNKNOWN_CODE: 500, INVALID: 400, NOT_FOUND: 404, EXISTS: 409, UNAVAILABLE: 503}
-
-
-class GrpcError(Exception):
-    def __init__(self, code: int, message: str) -> None:
-        super().__init__(message)
-        self.code, self.message = code, message
-
-    @property
-    def body(self) -> dict[str, Any]:
-        return {"code": self.code, "message": self.message, "details": []}
-
-
-Number = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
-
-
-class AddInvoice(msgspec.Struct, forbid_unknown_fields=True):
-    value_msat: Number
-    memo: str = ""
-    expiry: Number = 86_400
-    private: bool = False
-    r_preimage: bytes = b""
-    cltv_expiry: Number = 80
-
-
-class AddHold(msgspec.Struct, forbid_unknown_fields=True):
-    hash: bytes
-    value_msat: Number
-    memo: str = ""
-    expiry: Number = 86_400
-    private: bool = False
-    cltv_expiry: Number = 80
-
-
-class SettleHold(msgspec.Struct, forbid_unknown_fields=True):
-    preimage: bytes
-
-
-class CancelInvoice(msgspec.Struct, forbid_unknown_fields=True):
-    payment_hash: bytes
-
-
-class SendPayment(msgspec.Struct, forbid_unknown_fields=True):
-    payment_request: str
-    fee_limit_msat: Number
-    timeout_seconds: int = 60
-    no_inflight_updates: bool = False
-
-
-@frozen
-class Added:
-    """An invoice as lnd remembers it."""
-
-    payment_hash: PaymentHash
-    add_index: int
-    bolt11: str
-    preimage: str  # empty for a hold
-    cltv_expiry: int
-    memo: str
-    value: int
-    created: int
-    expiry: int
-    state: InvoiceState = InvoiceState.OPEN
-    settle_index: int = 0
-    accepted_at: int | None = None
-
-
-@define
-class Sent:
-    """A payment as lnd remembers it."""
-
-    bolt11: str
-    created_ns: int
-    result: PaymentResult
-    value: int
-    fee: int = 0
-    changed: trio.Event = field(factory=trio.Event)
 
 
 @define
@@ -145,7 +84,7 @@ class LndNode:
 
     @property
     def height(self) -> int:
-        return HEIGHT + int(self.clock.now() - self._born) // BLOCK_SECONDS
+        return self._height_at(self.clock.now())
 
     # --- HTTP
 
@@ -191,29 +130,29 @@ class LndNode:
                 return Reply(await self._list(asked.query))
             case "GET", ["v1", "invoice", text]:
                 self._permit("invoices:read")
-                return Reply(await self._one(_from_hex(text)))
+                return Reply(await self._one(from_hex(text)))
             case "GET", ["v1", "invoices", "subscribe"]:
                 self._permit("invoices:read")
                 return Reply(lines=self._subscribe(int(asked.query.get("settle_index", "0"))))
             case "GET", ["v2", "invoices", "subscribe", text]:
                 self._permit("invoices:read")
-                return Reply(lines=self._subscribe_one(_from_base64url(text)))
+                return Reply(lines=self._subscribe_one(from_base64url(text)))
             case "GET", ["v1", "payments"]:
                 self._permit("offchain:read")
                 return Reply(self._payments(asked.query))
             case "GET", ["v2", "router", "track", text]:
                 self._permit("offchain:read")
-                sent = self.payments.get(_from_base64url(text))
+                sent = self.payments.get(from_base64url(text))
                 if sent is None:
                     raise GrpcError(NOT_FOUND, "payment isn't initiated")
                 quiet = asked.query.get("no_inflight_updates") == "true"
                 return Reply(lines=self._track(sent, quiet=quiet))
             case "POST", ["v2", "router", "send"]:
                 self._permit("offchain:write")
-                return await self._send(_body(asked, SendPayment))
+                return await self._send(body_of(asked, SendPayment))
             case "POST", ["v1", "invoices"]:
                 self._permit("invoices:write")
-                return Reply(await self._add(_body(asked, AddInvoice)))
+                return Reply(await self._add(body_of(asked, AddInvoice)))
             case "POST", ["v2", "invoices", what]:
                 self._permit("invoices:write")
                 return Reply(await self._hold(what, asked))
@@ -231,27 +170,27 @@ class LndNode:
                 expiry_seconds=order.expiry,
                 preimage=None if preimage is None else Preimage(preimage),
             ),
-            None if preimage is None else _hash_of(preimage),
+            None if preimage is None else hash_of(preimage),
         )
         row = await self._read(lambda db: rows.find(db, made))
         assert row is not None
         assert row.preimage is not None
         added = self._remember(row, order.cltv_expiry, order.memo, row.preimage)
         return {
-            "r_hash": _b64(made),
+            "r_hash": b64(made),
             "payment_request": row.bolt11,
             "add_index": str(added.add_index),
-            "payment_addr": _b64("00" * 32),
+            "payment_addr": b64("00" * 32),
         }
 
     async def _hold(self, what: str, asked: Asked) -> dict[str, Any]:
         match what:
             case "hodl":
-                return await self._add_hold(_body(asked, AddHold))
+                return await self._add_hold(body_of(asked, AddHold))
             case "settle":
-                return await self._settle(_body(asked, SettleHold).preimage)
+                return await self._settle(body_of(asked, SettleHold).preimage)
             case "cancel":
-                return await self._cancel(_body(asked, CancelInvoice).payment_hash)
+                return await self._cancel(body_of(asked, CancelInvoice).payment_hash)
         raise GrpcError(NOT_FOUND, "Not Found")
 
     async def _add_hold(self, order: AddHold) -> dict[str, Any]:
@@ -306,7 +245,7 @@ class LndNode:
         return added
 
     async def _settle(self, preimage: bytes) -> dict[str, Any]:
-        found = await self._find(_hash_of(preimage.hex()))
+        found = await self._find(hash_of(preimage.hex()))
         match found.state:
             case InvoiceState.OPEN:
                 raise GrpcError(UNKNOWN_CODE, "invoice still open")
@@ -358,49 +297,10 @@ class LndNode:
         }
 
     def _shown(self, one: Added) -> dict[str, Any]:
-        """Write an invoice as lnd does, members that Pylon has no use for included."""
-        names = {"cancelled": "CANCELED", "expired": "CANCELED"}
-        paid = one.state is InvoiceState.SETTLED
-        return {
-            "memo": one.memo,
-            "r_preimage": _b64(one.preimage),
-            "r_hash": _b64(one.payment_hash),
-            "value": str(one.value // 1000),
-            "value_msat": str(one.value),
-            "settled": paid,
-            "creation_date": str(one.created),
-            "settle_date": "0",
-            "payment_request": one.bolt11,
-            "description_hash": "",
-            "expiry": str(one.expiry),
-            "cltv_expiry": str(one.cltv_expiry),
-            "add_index": str(one.add_index),
-            "settle_index": str(one.settle_index),
-            "amt_paid_msat": str(one.value if paid else 0),
-            "state": names.get(one.state, one.state.upper()),
-            "htlcs": self._htlcs(one),
-            "features": {"9": {"name": "tlv-onion", "is_required": False, "is_known": True}},
-            "is_keysend": False,
-        }
+        return shown_invoice(one, accept_height=self._height_at(one.accepted_at or 0))
 
-    def _htlcs(self, one: Added) -> list[dict[str, Any]]:
-        if one.accepted_at is None:
-            return []
-        states = {"accepted": "ACCEPTED", "settled": "SETTLED"}
-        height = HEIGHT + int(one.accepted_at - self._born) // BLOCK_SECONDS
-        return [
-            {
-                "chan_id": "879609302220800",
-                "htlc_index": "0",
-                "amt_msat": str(one.value),
-                "accept_height": height,
-                "accept_time": str(one.accepted_at),
-                "resolve_time": "0",
-                "expiry_height": height + one.cltv_expiry,
-                "state": states.get(one.state, "CANCELED"),
-                "custom_records": {},
-            }
-        ]
+    def _height_at(self, when: float) -> int:
+        return HEIGHT + int(when - self._born) // BLOCK_SECONDS
 
     async def _subscribe(self, since: int) -> AsyncGenerator[dict[str, Any], None]:
         """Tell of what is added and settled, in order; no word of what is accepted or cancelled."""
@@ -502,14 +402,14 @@ class LndNode:
     async def _track(self, sent: Sent, *, quiet: bool) -> AsyncGenerator[dict[str, Any], None]:
         if isinstance(sent.result, PaymentInFlight):
             if not quiet:
-                yield {"result": _payment(sent)}
+                yield {"result": shown_payment(sent)}
             await sent.changed.wait()
-        yield {"result": _payment(sent)}
+        yield {"result": shown_payment(sent)}
 
     def _payments(self, query: Any) -> dict[str, Any]:
         assert query["include_incomplete"] == "true"
         newest = list(self.payments.values())[-int(query["max_payments"]) :]
-        return {"payments": [_payment(sent) for sent in newest], "first_index_offset": "0"}
+        return {"payments": [shown_payment(sent) for sent in newest], "first_index_offset": "0"}
 
     def _info(self) -> dict[str, Any]:
         return {
@@ -520,69 +420,3 @@ class LndNode:
             "synced_to_chain": True,
             "chains": [{"chain": "bitcoin", "network": self.network}],
         }
-
-
-_REASONS = {
-    "insufficient funds": "FAILURE_REASON_INSUFFICIENT_BALANCE",
-    "the fee of": "FAILURE_REASON_NO_ROUTE",
-    "no route": "FAILURE_REASON_NO_ROUTE",
-}
-
-
-def _payment(sent: Sent) -> dict[str, Any]:
-    status, preimage, reason = "IN_FLIGHT", "00" * 32, "FAILURE_REASON_NONE"
-    match sent.result:
-        case PaymentSettled():
-            status, preimage = "SUCCEEDED", sent.result.preimage
-        case PaymentFailed(reason=why):
-            found = [name for words, name in _REASONS.items() if why.startswith(words)]
-            status = "FAILED"
-            reason = found[0] if found else "FAILURE_REASON_INCORRECT_PAYMENT_DETAILS"
-    return {
-        "payment_hash": sent.result.payment_hash,
-        "value": str(sent.value // 1000),
-        "value_msat": str(sent.value),
-        "payment_preimage": preimage,
-        "payment_request": sent.bolt11,
-        "status": status,
-        "fee_msat": str(sent.fee),
-        "creation_time_ns": str(sent.created_ns),
-        "failure_reason": reason,
-        "htlcs": [],
-        "payment_index": "1",
-    }
-
-
-def _body(asked: Asked, kind: type[Any]) -> Any:
-    try:
-        return msgspec.json.decode(asked.body, type=kind, strict=False)
-    except msgspec.DecodeError as error:
-        raise GrpcError(INVALID, f"proto: {error}") from None
-
-
-def _hash_of(preimage: str) -> PaymentHash:
-    return PaymentHash(sha256(bytes.fromhex(preimage)).hexdigest())
-
-
-def _b64(hexadecimal: str) -> str:
-    return base64.b64encode(bytes.fromhex(hexadecimal)).decode()
-
-
-def _from_hex(text: str) -> PaymentHash:
-    try:
-        return _checked(bytes.fromhex(text))
-    except ValueError:
-        raise GrpcError(INVALID, "type mismatch, parameter: r_hash_str") from None
-
-
-def _from_base64url(text: str) -> PaymentHash:
-    try:
-        return _checked(base64.b64decode(text, altchars=b"-_", validate=True))
-    except ValueError:
-        raise GrpcError(INVALID, "type mismatch, parameter: payment_hash") from None
-
-
-def _checked(raw: bytes) -> PaymentHash:
-    if len(raw) != 32:
-        raise ValueError("a hash has 32 bytes")
-    return PaymentHash(raw.hex())
