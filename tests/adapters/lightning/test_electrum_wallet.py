@@ -167,6 +167,14 @@ async def test_a_refusal_because_an_htlc_is_out_is_no_failure() -> None:
         assert await pay(wallet, seconds=0.5) == PaymentInFlight(HASH)
 
 
+async def test_a_payment_that_succeeded_is_settled_when_its_proof_is_there() -> None:
+    double = daemon(
+        get_invoice=then(NOT_THERE, listed(DONE)), lnpay=PAID, lightning_history=then([], [MOVED])
+    )
+    async with wallet_of(double) as wallet:
+        assert await pay(wallet) == SETTLED
+
+
 async def test_a_payment_without_its_proof_is_not_settled_yet() -> None:
     double = daemon(get_invoice=listed(DONE), lightning_history=then([], [MOVED]))
     async with wallet_of(double) as wallet:
@@ -177,7 +185,7 @@ async def test_a_payment_without_its_proof_is_not_settled_yet() -> None:
 async def test_a_fee_limit_is_one_that_electrum_takes() -> None:
     double = daemon(
         holds=True,
-        get_invoice=then(NOT_THERE, listed(DONE), NOT_THERE, listed(DONE)),
+        get_invoice=NOT_THERE,
         lnpay=PAID,
         lightning_history=[MOVED],
     )

@@ -22,7 +22,7 @@ from pylon.adapters.lightning.electrum.answers import (
     Status,
 )
 from pylon.adapters.lightning.electrum.rpc import Refused, Rpc, from_btc
-from pylon.model.ids import PaymentHash, Preimage
+from pylon.model.ids import PaymentHash
 from pylon.model.invoice import Invoice as Asked
 from pylon.model.money import MSAT_PER_SAT, ZERO, Msat, Network
 from pylon.model.wallet import (
@@ -67,12 +67,19 @@ class PaymentDesk:
         return PaymentInFlight(invoice.payment_hash)
 
     async def _pay(self, text: str, invoice: Asked, max_fee: Msat) -> PaymentResult:
-        payment_hash, why = invoice.payment_hash, ""
-        known = await self.payment(payment_hash)
-        if known is None or isinstance(known, PaymentFailed):
+        payment_hash = invoice.payment_hash
+        result = await self.payment(payment_hash)
+        if result is None or isinstance(result, PaymentFailed):
             self._broken.discard(payment_hash)
-            why = await self._attempt(text, invoice, max_fee)
-        return await self._ending(payment_hash, why)
+            result = await self._attempt(text, invoice, max_fee)
+        why = result.reason if isinstance(result, PaymentFailed) else _FAILED
+        while not isinstance(result, PaymentSettled):
+            result = await self.payment(payment_hash)
+            if result is None or isinstance(result, PaymentFailed):
+                return PaymentFailed(payment_hash, why)
+            if isinstance(result, PaymentInFlight):
+                await trio.sleep(POLL_SECONDS)
+        return result
 
     async def payment(self, payment_hash: PaymentHash) -> PaymentResult | None:
         try:
@@ -83,50 +90,41 @@ class PaymentDesk:
             raise
         match invoice.status:
             case Status.PAID:
-                return await self._settled(payment_hash, invoice)
+                return await self._settled(payment_hash, invoice.amount_msat)
             case Status.UNPAID | Status.EXPIRED | Status.FAILED:
                 over = self._knows_in_flight or not await self._any_in_flight()
             case _:
                 over = payment_hash in self._broken and not await self._any_in_flight()
         return PaymentFailed(payment_hash, _FAILED) if over else PaymentInFlight(payment_hash)
 
-    async def _attempt(self, text: str, invoice: Asked, max_fee: Msat) -> str:
-        """Have Electrum pay; return why it did not, as far as it says."""
-        amount = invoice.amount or ZERO
+    async def _attempt(self, text: str, invoice: Asked, max_fee: Msat) -> PaymentResult:
+        """Have Electrum pay. A failure it tells of is its last word only when no HTLC is out."""
+        payment_hash, amount = invoice.payment_hash, invoice.amount or ZERO
         limit = self._fee_limit(amount, max_fee)
         try:
             attempt = await self._rpc.call("lnpay", Attempt, invoice=text, **limit)
         except Refused as exc:
             if not any(words in exc.why for words in _AT_IT):
-                self._broken.add(invoice.payment_hash)
-            return exc.why
+                self._broken.add(payment_hash)
+            return PaymentFailed(payment_hash, exc.why or _FAILED)
         if attempt.success:
-            return ""
+            return await self._settled(payment_hash, amount)
+        return PaymentFailed(payment_hash, await self._reason(attempt, amount))
+
+    async def _reason(self, attempt: Attempt, amount: Msat) -> str:
         if attempt.log:
             return str(attempt.log[-1][-1])
         balance = await self._rpc.call("getbalance", Balance)
         short = from_btc(balance.lightning) < amount
         return "insufficient funds" if short else "no route, or not enough to send on one"
 
-    async def _ending(self, payment_hash: PaymentHash, why: str) -> PaymentResult:
-        """Wait until nothing is in flight any more, and say what came of it."""
-        while True:
-            result = await self.payment(payment_hash)
-            match result:
-                case PaymentSettled():
-                    return result
-                case PaymentInFlight():
-                    await trio.sleep(POLL_SECONDS)
-                case _:
-                    return PaymentFailed(payment_hash, why or _FAILED)
-
-    async def _settled(self, payment_hash: PaymentHash, invoice: Invoice) -> PaymentResult:
+    async def _settled(self, payment_hash: PaymentHash, amount: int | str | None) -> PaymentResult:
+        """Add proof and fee to what Electrum says is paid; only its history has the fee."""
         moved = find(await self._rpc.call("lightning_history", list[Moved]), payment_hash)
-        if moved is None or moved.preimage is None or not isinstance(invoice.amount_msat, int):
+        if moved is None or moved.preimage is None or not isinstance(amount, int):
             return PaymentInFlight(payment_hash)
-        fee = max(0, -moved.amount_msat - invoice.amount_msat)
-        amount = Msat(invoice.amount_msat)
-        return PaymentSettled(payment_hash, Preimage(moved.preimage), amount, Msat(fee))
+        fee = Msat(max(0, -moved.amount_msat - amount))
+        return PaymentSettled(payment_hash, moved.preimage, Msat(amount), fee)
 
     async def _any_in_flight(self) -> bool:
         """Say whether any outgoing HTLC is undecided; 4.3 does not tell whose, once restarted."""
