@@ -35,6 +35,7 @@ PAYMENT: Final[dict[str, tuple[str, ...]]] = {
     ),
     "error from C ends a job of A": (
         f"{CORE}/test_order_machine.py::test_an_error_from_c_does_not_end_a_job_of_a",
+        f"{PROCESSES}/test_interop.py::test_once_one_is_paid_nobody_else_can_end_or_answer_the_job",
         f"{SERVICES}/test_market_payment.py::test_an_error_from_a_stranger_ends_nothing",
     ),
     "payment call times out, then settles": (

@@ -118,9 +118,9 @@ async def test_delivered_and_unpaid_ends_as_another_thing_than_failed(
     "tags",
     [
         (("t", "x" * MEGABYTE), ASKED),
-        (("t", "x" * (MEGABYTE - 2_000)), ASKED),
+        (("t", "x" * 900_000), ASKED),
         tuple(("t", "junk", str(number)) for number in range(50_000)),
-        (("i", "x" * (MEGABYTE - 2_000), "text"),),
+        (("i", "x" * 900_000, "text"),),
     ],
     ids=["one tag", "one tag that fits a frame", "many tags", "one input that fits a frame"],
 )
