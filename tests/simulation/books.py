@@ -24,7 +24,6 @@ class Payment:
     state: str
     amount: int
     fee: int
-    at: float  # unix seconds of the latest change
 
 
 @frozen
@@ -62,7 +61,7 @@ def read_ledger(market: MemoryMarket) -> Ledger:
     def rows(sql: str) -> list[tuple[Any, ...]]:
         return market._book.read(lambda db: [*db.execute(sql)])
 
-    payments = rows("""SELECT name, payment_hash, state, amount, fee, at
+    payments = rows("""SELECT name, payment_hash, state, amount, fee
                        FROM payment JOIN account ON id = payer""")
     bills = rows("""SELECT name, payment_hash, state, amount, description, preimage
                     FROM invoice JOIN account ON id = payee""")
