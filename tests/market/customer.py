@@ -33,17 +33,19 @@ class Customer:
     number: int = BUYER
     signer: LocalSigner = field(init=False)
     wallet: Any = field(init=False)
+    _asked: int = field(default=0, init=False)
 
     def __attrs_post_init__(self) -> None:
         self.signer = LocalSigner(keys(self.number))
         self.wallet = self.world.ledger.wallet(keys(self.number))
 
-    async def asks(self, seller: NodeHome, *pay: PayMode, text: str = "What is 2+2?") -> Event:
-        """Publish a request; without modes it is a stranger's."""
+    async def asks(self, seller: NodeHome, *pay: PayMode, text: str = "") -> Event:
+        """Publish a request, each another one; without modes it is a stranger's."""
+        self._asked += 1
         draft = jobs.write_request(
             5050,
             now=self.world.now(),
-            inputs=(JobInput(text),),
+            inputs=(JobInput(text or f"What is {self._asked}+2?"),),
             providers=(seller.key,),
             pay=pay or None,
         )
@@ -130,7 +132,7 @@ async def one_customer(
     backend: ScriptedBackend | None = None, *, seller: Config | None = None
 ) -> AsyncGenerator[tuple[World, Seller, Customer], None]:
     """Open a market with one provider, and one customer that does nothing by itself."""
-    async with open_world() as world:
+    async with open_world(seconds=10_000) as world:
         customer = Customer(world)
         await customer.wallet.fund(FUNDS)
         async with selling(node(world, SELLER, seller), backend) as sold:
