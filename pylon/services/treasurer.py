@@ -63,10 +63,19 @@ class Treasurer:
                 await self._pin(row, payment_hash, now)
                 await self.records.drop([row.seq])
             case Release(payment_hash):
-                await self.budget.release(payment_hash)
+                await self._give_back(row.subject, payment_hash)
                 await self.records.drop([*await self._reservations(row, payment_hash), row.seq])
             case _:
                 return
+
+    async def _give_back(self, order: JobId, payment_hash: PaymentHash) -> None:
+        """Release what this order has set aside.
+
+        Two orders may have been offered one invoice: to the second nothing was granted for it.
+        """
+        entry = (await self.budget.reserved()).get(payment_hash)
+        if entry is not None and entry.purpose.order == order:
+            await self.budget.release(payment_hash)
 
     async def _reservations(self, release: Row, payment_hash: PaymentHash) -> list[int]:
         """Find what asked for the reservation given back: left behind, it would be made again."""

@@ -12,7 +12,7 @@ from pylon.core.order_mail import AboutOrder, OrderMail
 from pylon.model.ids import JobId, PaymentHash
 from pylon.model.money import Msat
 from pylon.model.order import Order, OrderState, Withdrawn
-from pylon.ports.budget import NODE, Caps
+from pylon.ports.budget import NODE, Caps, Purpose
 from pylon.ports.channels import Hint
 from pylon.services.treasurer import Treasurer
 from tests.adapters.stores.samples import order
@@ -95,6 +95,29 @@ async def test_a_reservation_given_back_is_not_made_again_by_a_restart(
             await trio.sleep(10)
         assert await books.budget.committed() == 1_000
         assert await books.rows() == ["Reserve"], "the other one's"
+
+
+async def test_what_another_order_has_set_aside_is_not_given_back(
+    autojump_clock: MockClock,
+) -> None:
+    """A provider offers one invoice for two orders, and calls the second offer off at once.
+
+    The first order is paying it: what is on its way must count until it has arrived or come back.
+    """
+    books = Books()
+    await books.budget.reserve(
+        HASH,
+        Purpose(order(2).id),
+        amount=RESERVE.amount,
+        fee=RESERVE.fee,
+        limits={},
+        now=0,
+    )
+    await books.records.save([step(ORDER, Withdrawn(), RESERVE, Release(HASH), begins=True)])
+    async with working(books.treasurer().run):
+        await trio.sleep(10)
+    assert await books.budget.committed() == 17_000
+    assert await books.rows() == []
 
 
 async def test_orders_of_other_processes_are_left_to_them(autojump_clock: MockClock) -> None:
