@@ -80,7 +80,7 @@ async def open_desk(
         ) as buyer,
     ):
         desk = Desk(opened.home, buyer, store, opened.clock)
-        for ended in await _unbalanced(store):
+        for ended in await _unsettled(store):
             await buyer.resume(ended)
         with ExitStack() as locks:
             for record in await store.orders.in_phases(("Reclaiming",)):
@@ -104,9 +104,12 @@ async def reclaim(desk: Desk, job: JobId, locks: ExitStack) -> None:
     await desk.buyer.reclaim(job)
 
 
-async def _unbalanced(store: Store) -> list[JobId]:
-    """Return the orders that a crash kept from giving back, or booking, what was reserved."""
-    rows = await store.orders.outbox(TREASURER)
+async def _unsettled(store: Store) -> list[JobId]:
+    """Return the ended orders that a crash kept from booking their money, or from saying their end.
+
+    Who is not told that an order is off goes on working for it.
+    """
+    rows = [row for desk in (TREASURER, PUBLISHER) for row in await store.orders.outbox(desk)]
     records = await store.orders.load([row.subject for row in rows])
     return [record.id for record in records.values() if is_final(record.state)]
 

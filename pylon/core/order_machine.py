@@ -14,7 +14,7 @@ A held payment is one that stays `Unknown` until the answer is there. A locked r
 that brings its answer along; what is paid for it is the key.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from types import MappingProxyType
 from typing import TypeAlias
 
@@ -358,12 +358,15 @@ def advance(
     news: News,
     now: int,
     failures: Mapping[PublicKey, int] = MappingProxyType({}),
+    *,
+    cheats: Collection[str] = (),
 ) -> Step:
     """Apply `news`, heard at `now` (unix seconds), to `state`. Total: it never raises.
 
-    `failures` counts, by provider, the earlier orders that were paid and not answered.
+    `failures` counts, by provider, the earlier orders that were paid and not answered; `cheats` have
+    sold an answer that did not open, and are not paid any more, whatever they have offered before.
     """
-    view = _View(order, now, failures)
+    view = _View(order, now, failures, cheats)
     match state:
         case Draft() | Published():
             return _open(view, state, news)
@@ -423,6 +426,7 @@ class _View:
     order: Order
     now: int
     failures: Mapping[PublicKey, int]
+    cheats: Collection[str]
 
     @property
     def too_late(self) -> bool:
@@ -433,14 +437,19 @@ class _View:
         return when is not None and self.now >= when
 
     def accepts(self, offer: Offer) -> bool:
-        """Repeat the checks that time and arithmetic decide, whoever read the offer."""
+        """Repeat the checks that time, arithmetic and memory decide, whoever read the offer."""
         return (
             self.order.provider in (None, offer.provider)
+            and offer.provider not in self.cheats
             and offer.mode in self.order.accepts
             and 0 < offer.amount <= self.order.max_price
             and self.now + EXPIRY_MARGIN_SECONDS <= offer.expires_at
             and not self.too_late
         )
+
+    def gone(self, offer: Offer) -> str:
+        """Say why an offer that was good is so no more."""
+        return "its provider cheated" if offer.provider in self.cheats else "the offer expired"
 
     def choose(self, offers: tuple[Offer, ...]) -> Step | None:
         """Go for the best of those that still stand; None where none does."""
@@ -534,7 +543,7 @@ def _chosen(view: _View, state: Chosen, news: News) -> Step:
     match news:
         case Approved(payment_hash) if payment_hash == offer.payment_hash:
             if not view.accepts(offer):
-                reason = "the offer expired before it was approved"
+                reason = f"{view.gone(offer)} before it was approved"
                 return Step(NotServed(reason, Cause.TIME), (PublishCancel(),))
             return view.reserve(offer, state.others)
         case Denied(payment_hash) if payment_hash == offer.payment_hash:
@@ -559,7 +568,7 @@ def _reserving(view: _View, state: Reserving, news: News) -> Step:
     match news:
         case BudgetReserved(payment_hash) if payment_hash == offer.payment_hash:
             if not view.accepts(offer):
-                step = view.next_offer(state.others, "the offer expired", Cause.TIME)
+                step = view.next_offer(state.others, view.gone(offer), Cause.TIME)
                 return evolve(step, acts=(release, *step.acts))
             return Step(Paying(offer, state.others), (_pay(view, offer),))
         case BudgetExceeded(payment_hash, reason) if payment_hash == offer.payment_hash:

@@ -116,7 +116,7 @@ class OrderDesk:
         disputed, owing = [await self.records.count(s) for s in ("Disputed", "Reclaiming")]
         return _Known(
             paid_at=await self.payees.known([*authors]) if authors else {},
-            cheats=await self.records.count("Cheated") if authors else {},
+            cheats=await self.records.count("Cheated"),
             failures={
                 PublicKey(peer): disputed.get(peer, 0) + owing.get(peer, 0)
                 for peer in disputed.keys() | owing.keys()
@@ -140,8 +140,9 @@ class OrderDesk:
         record = steps.get(order_id)
         if record is None:
             return
-        now, failures = int(self.clock.now()), self._known.failures
-        step = order_machine.advance(record.facts, record.state, news, now, failures)
+        known, now = self._known, int(self.clock.now())
+        facts, state = record.facts, record.state
+        step = order_machine.advance(facts, state, news, now, known.failures, cheats=known.cheats)
         if step.state != record.state or step.acts or done:
             self._take(steps, record.facts, step, done=done, evidence=evidence)
 

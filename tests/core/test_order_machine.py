@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 from attrs import evolve
 
 from pylon.core.order_machine import (
@@ -22,6 +23,7 @@ from pylon.core.order_machine import (
     ErrorHeard,
     LookUp,
     MakeRefundInvoice,
+    News,
     NotOpened,
     OfferHeard,
     Open,
@@ -65,6 +67,7 @@ from pylon.model.order import (
     Failure,
     NotServed,
     Offer,
+    OrderState,
     Paid,
     Paying,
     Published,
@@ -73,6 +76,7 @@ from pylon.model.order import (
     Reserving,
     Unknown,
     Withdrawn,
+    offer_of,
 )
 from pylon.model.wallet import IssuedInvoice
 from tests.core.buying import (
@@ -390,6 +394,33 @@ def test_paid_for_what_does_not_open_is_cheated_and_the_proof_is_kept() -> None:
     assert step == Step(cheated)
     for news in (Opened(offer.answer.result), ResultHeard(answer_of(ANN)), ReclaimAsked()):
         assert live(an_order(), news, state=cheated) == Step(cheated)
+
+
+@pytest.mark.parametrize(
+    ("state", "news"),
+    [
+        (Draft(), OfferHeard(A)),
+        (Published((A,), window_ends=START), TimePassed()),
+        (Chosen(A), Approved(A.payment_hash)),
+        (Reserving(A), BudgetReserved(A.payment_hash)),
+        (Unknown(A, START), PaymentRefused(A.payment_hash, "no", never_begun=True)),
+    ],
+)
+def test_whoever_has_cheated_is_not_paid_for_what_it_offered_before(
+    state: OrderState, news: News
+) -> None:
+    order = an_order()
+    good = advance(order, state, news, START)
+    barred = advance(order, state, news, START, cheats={ANN})
+    assert offer_of(good.state) == A or A in getattr(good.state, "offers", ())
+    assert offer_of(barred.state) is None
+    assert A not in getattr(barred.state, "offers", ())
+    assert not any(isinstance(act, Reserve | Pay) for act in barred.acts)
+
+
+def test_an_approval_that_comes_after_the_fraud_says_so() -> None:
+    step = advance(an_order(), Chosen(A), Approved(A.payment_hash), START, cheats={ANN})
+    assert step.state == NotServed("its provider cheated before it was approved", Cause.TIME)
 
 
 def test_a_held_payment_opens_the_locked_answer_that_came_before_it_settled() -> None:
