@@ -195,6 +195,8 @@ def _under_way(state: "Paying | Unknown", offer: "Offer", price: str) -> str:
     from pylon.core.order_machine import HELD_FIRST
     from pylon.model.order import Unknown
 
+    if isinstance(state, Unknown) and state.returned is not None:
+        return f"{price} came back; the provider may say why"
     if state.cancelled:
         return f"called off; {price} are held until the provider lets go of them"
     if offer.mode in HELD_FIRST:

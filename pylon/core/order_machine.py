@@ -50,6 +50,7 @@ from pylon.model.wallet import IssuedInvoice
 EXPIRY_MARGIN_SECONDS = 10  # an invoice with less time left is not worth starting to pay
 LOOKUP_SECONDS = 2  # how often an unknown payment is asked about
 LATE_LOOKUP_SECONDS = 20  # and how often after the order's deadline; some are held for a day
+WORD_SECONDS = 3  # how long a provider may take to say why it has given a payment back
 REFUND_LOOKUP_SECONDS = 5  # how soon the wallet is asked whether a refund has come
 REFUND_PATIENCE_SECONDS = 600  # and how often in the end
 REFUND_EXPIRY_SECONDS = 86_400  # how long a provider has to pay one invoice for it
@@ -374,6 +375,8 @@ def advance(
             return _chosen(view, state, news)
         case Reserving():
             return _reserving(view, state, news)
+        case Unknown(returned=str()):
+            return _returned(view, state, news)
         case Paying() | Unknown():
             return _paying(view, state, news)
         case Paid() | Disputed():
@@ -391,6 +394,8 @@ def due(order: Order, state: OrderState) -> int | None:
             return min(ends, order.deadline)
         case Draft() | Published() | Chosen() | Paid(answer=None):
             return order.deadline
+        case Unknown(since=since, returned=str()):
+            return since + WORD_SECONDS
         case Unknown(since=since, asking=False):
             return since + (LOOKUP_SECONDS if since < order.deadline else LATE_LOOKUP_SECONDS)
         case Reclaiming(invoice=IssuedInvoice() as invoice, asked_at=int(asked_at)):
@@ -667,12 +672,40 @@ def _not_paid(view: _View, state: Paying | Unknown, refused: PaymentRefused) -> 
     called_off = given or state.cancelled or state.failure is not None
     if refused.never_begun and not called_off and view.accepts(offer):
         return Step(Paying(offer, state.others, answer), (_pay(view, offer),))
-    step = Step(Done(answer)) if answer and given else _unpaid(view, state, refused.reason)
-    return evolve(step, acts=(Release(offer.payment_hash), *step.acts))
+    if offer.mode in HELD_FIRST and not called_off:
+        return Step(evolve(_unknown(state, view.now), returned=refused.reason))
+    return _unpaid(view, state, refused.reason)
+
+
+def _returned(view: _View, state: Unknown, news: News) -> Step:
+    """Wait a moment for the provider to say why a payment came back, or never was held."""
+    match news:
+        case ErrorHeard(provider, reason, refund) if provider == state.offer.provider:
+            failed = evolve(state, failure=Failure(reason, refund))
+            return _unpaid(view, failed, reason)
+        case ResultHeard(answer) if _is_gift(answer, state.offer):
+            return _unpaid(view, evolve(state, answer=answer), "")
+        case CancelAsked():
+            step = _unpaid(view, evolve(state, cancelled=True), "")
+            return evolve(step, acts=(*step.acts, PublishCancel()))
+        case TimePassed() if view.is_due(state):
+            return _unpaid(view, state, state.returned or "")
+        case PaymentSucceeded():  # a wallet that was wrong is not contradicted
+            return _paying(view, state, news)
+        case _:
+            return Step(state)
 
 
 def _unpaid(view: _View, state: Paying | Unknown, reason: str) -> Step:
-    """Say what becomes of an order whose payment is not made and whose answer was not given away."""
+    """Give back what was set aside, and go on."""
+    step = _without_payment(view, state, reason)
+    return evolve(step, acts=(Release(state.offer.payment_hash), *step.acts))
+
+
+def _without_payment(view: _View, state: Paying | Unknown, reason: str) -> Step:
+    """Say what becomes of an order whose payment is certainly not made."""
+    if state.answer is not None and state.answer.locked is None:
+        return Step(Done(state.answer))
     if state.cancelled:
         return Step(NotServed("no answer in time", Cause.TIME) if view.too_late else Withdrawn())
     if state.failure is not None:

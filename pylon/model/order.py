@@ -115,6 +115,7 @@ class Unknown:
     failure: Failure | None = None
     cancelled: bool = False
     asking: bool = False  # the wallet has been asked, and has not answered yet
+    returned: str | None = None  # why it was not paid after all; the provider may say more
 
 
 @frozen

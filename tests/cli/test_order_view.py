@@ -110,6 +110,10 @@ def test_a_program_is_told_what_was_paid_to_whom_for_what() -> None:
             f"called off; 12 sat are held until the provider lets go of them: {PICK_UP}",
         ),
         (
+            orders.Unknown(HELD_OFFER, samples.NOW, returned="cancelled"),
+            f"12 sat came back; the provider may say why: {PICK_UP}",
+        ),
+        (
             orders.Paid(OFFER, PREIMAGE, FEE, LOCKED_ANSWER),
             f"12 sat paid; opening the answer: {PICK_UP}",
         ),

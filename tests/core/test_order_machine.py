@@ -14,6 +14,7 @@ from pylon.core.order_machine import (
     REFUND_EXPIRY_SECONDS,
     REFUND_LOOKUP_SECONDS,
     REFUND_PATIENCE_SECONDS,
+    WORD_SECONDS,
     Approved,
     BudgetExceeded,
     BudgetReserved,
@@ -481,10 +482,44 @@ def test_a_hold_that_comes_back_after_bad_news_names_the_providers_reason() -> N
     assert step.acts == (Release(offer.payment_hash), PublishCancel())
 
 
+def test_a_hold_that_comes_back_without_a_word_is_given_a_moment_to_be_explained() -> None:
+    offer, order = an_offer(ANN, mode=PayMode.HOLD), an_order()
+    refused = PaymentRefused(offer.payment_hash, "cancelled")
+    back = Unknown(offer, START, returned="cancelled")
+    for state in (paying(offer=offer), Unknown(offer, START - 2, asking=True)):
+        step = live(order, refused, state=state)
+        assert step.state == back
+        assert step.acts == ()
+    release, off = Release(offer.payment_hash), PublishCancel()
+    assert due(order, back) == START + WORD_SECONDS
+    for other in (refused, ErrorHeard(BOB, "busy"), TimePassed(), ResultHeard(locked_by(ANN))):
+        assert live(order, other, state=back) == Step(back)
+    told = live(order, ErrorHeard(ANN, "no memory"), state=back)
+    assert told == Step(NotServed("no memory", Cause.PROVIDER), (release, off))
+    silent = live(order, TimePassed(), state=back, now=START + WORD_SECONDS)
+    assert silent == Step(NotServed("payment failed: cancelled", Cause.PAYMENT), (release, off))
+    assert live(order, CancelAsked(), state=back) == Step(Withdrawn(), (release, off))
+    given = live(order, ResultHeard(answer_of(ANN)), state=back)
+    assert given == Step(Done(answer_of(ANN)), (release,))
+    paid = live(order, PaymentSucceeded(offer.payment_hash, PREIMAGE, Msat(0)), state=back)
+    assert paid.state == Paid(offer, PREIMAGE, Msat(0)), "a wallet that was wrong is believed"
+
+
+def test_whoever_has_cheated_since_its_offer_was_heard_is_not_paid() -> None:
+    order = an_order(auto_pay=False)
+    offers, cheats = Published((A, B), START), {ANN}
+    assert advance(order, offers, TimePassed(), START, cheats=cheats).state == Chosen(B)
+    step = advance(order, Chosen(A), Approved(A.payment_hash), START, cheats=cheats)
+    assert step.state == NotServed("its provider cheated before it was approved", Cause.TIME)
+    step = advance(order, Reserving(A, (B,)), BudgetReserved(A.payment_hash), START, cheats=cheats)
+    assert step.state == Chosen(B)
+
+
 def test_after_a_hold_that_came_back_the_next_offer_is_chosen_by_history() -> None:
     offer = an_offer(ANN, mode=PayMode.HOLD)
     cheap, dear = an_offer(BOB, 10), an_offer(CID, 12)
-    news, state = PaymentRefused(offer.payment_hash, "cancelled"), Paying(offer, (cheap, dear))
+    news = ErrorHeard(ANN, "no memory")
+    state = Unknown(offer, START, others=(cheap, dear), returned="cancelled")
     assert advance(an_order(), state, news, START).state == Reserving(cheap, (dear,))
     assert advance(an_order(), state, news, START, {BOB: 1}).state == Reserving(dear, (cheap,))
 

@@ -59,6 +59,21 @@ async def test_a_stranger_buys_from_our_provider(market: Market, serve_relay: Se
     assert await market.faults() == []
 
 
+async def test_a_stranger_is_given_a_hold_and_pays_it_like_any_other(market: Market) -> None:
+    _, node = await market.serve(PYLON_PROVIDER_MODES="hold,prepay")
+    customer = await meet(market)
+    job = await customer.publish(5050, ["i", QUESTION, "text"])
+    offer = await customer.hear(7000, job=job, status="payment-required")
+    assert offer.tag("pay") == ["pay", "hold"]
+    await pay(market, offer)  # its wallet waits for longer, and knows nothing of a hold
+    result = await customer.hear(6050, job=job)
+    assert result.text == ANSWER
+    assert result.event["pubkey"] == node["pubkey"]
+    (earning,) = await market.earnings()
+    assert earning["payment_hash"] == bolt11.decode(offer.tag("amount")[2]).payment_hash
+    assert await market.faults() == []
+
+
 DIALECTS: dict[str, tuple[list[Tag], str]] = {
     "prompt": ([["i", QUESTION, "prompt"]], ""),
     "untyped": ([["i", QUESTION]], ""),
