@@ -6,7 +6,8 @@ from itertools import cycle
 from benchmarks.parts import ANSWER, MODEL, PROVIDER, SLOTS, config, request
 from benchmarks.rows import Row, rate, show
 from pylon.core import admission, job_machine
-from pylon.core.admission import Load, Service, Terms
+from pylon.core.admission import Service, Terms
+from pylon.core.open_jobs import Load
 from pylon.model.event import Event
 from pylon.model.inference import BackendHealth
 from pylon.model.job import Finished, Job, JobRequest

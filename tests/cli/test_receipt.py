@@ -93,7 +93,9 @@ def bought(machine: Path, buyer: Identity, *, paid: bool = True) -> Order:
 
     async def put() -> None:
         async with open_store(machine / ".pylon" / "pylon.db") as store:
-            change = Change(order.id, state, samples.NOW, facts=order, evidence=(result,))
+            change: samples.OrderChange = Change(
+                order.id, state, samples.NOW, facts=order, evidence=(result,)
+            )
             await store.orders.save([change])
 
     trio.run(put)

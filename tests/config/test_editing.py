@@ -64,5 +64,6 @@ def test_what_was_set_is_read_back(path: str, backend: str, mainnet: bool) -> No
 
     once = with_values(render(Config()), "wallet", values)
 
-    assert read(once) == evolve(Config(), wallet=evolve(Config().wallet, **values))
+    wallet = evolve(Config().wallet, lnd_macaroon=path, backend=backend, mainnet=mainnet)
+    assert read(once) == evolve(Config(), wallet=wallet)
     assert with_values(once, "wallet", values) == once
