@@ -41,3 +41,7 @@ chaos N="10000" SEED="":
 # A whole market in one process, from a seed, through kills, faults and lies; every invariant is asserted.
 sim *args:
     python -m tests.simulation "$@"
+
+# Every small mistake in the money code, one at a time: do the tests find it? About twenty minutes; writes docs/mutants.md.
+mutants *args:
+    python -m tests.mutation "$@"
