@@ -54,7 +54,8 @@ def mutants_of(path: str, source: str) -> Iterator[Mutant]:
     for number, (node, what, change) in enumerate(_changes(tree)):
         mutated = _Apply(number, change).visit(copy.deepcopy(_numbered(tree)))
         text = ast.unparse(ast.fix_missing_locations(cast("ast.Module", mutated)))
-        yield Mutant(path, getattr(node, "lineno", 0), what, text)
+        place = node.pattern if isinstance(node, ast.match_case) else node
+        yield Mutant(path, getattr(place, "lineno", 0), what, text)
 
 
 def _numbered(tree: ast.Module) -> ast.Module:
