@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import trio
 
-from pylon.adapters.lightning.electrum import invoices
+from pylon.adapters.lightning.electrum import invoices, payments
 from pylon.errors import BadInvoice, Misconfigured, WalletUnavailable
 from pylon.model.ids import PaymentHash, Preimage
 from pylon.model.invoice import Invoice
@@ -42,7 +42,7 @@ HASH = PaymentHash(sha256(bytes.fromhex(PREIMAGE)).hexdigest())
 PAID = {"success": True, "preimage": PREIMAGE, "log": [["1", "103x1x0", "Success"]]}
 MOVED = {"payment_hash": HASH, "preimage": PREIMAGE, "amount_msat": -12_003, "timestamp": 1}
 SETTLED = PaymentSettled(HASH, PREIMAGE, AMOUNT, Msat(3))
-UNPAID, DONE, INFLIGHT, FAILED = 0, 3, 4, 5  # as Electrum counts
+UNPAID, EXPIRED, DONE, INFLIGHT, FAILED = 0, 1, 3, 4, 5  # as Electrum counts
 
 
 def asked(amount: Msat = AMOUNT, *, created_at: int | None = None) -> str:
@@ -122,14 +122,30 @@ async def test_a_payment_that_failed_may_be_tried_again() -> None:
         assert await pay(wallet) == SETTLED
 
 
-@pytest.mark.parametrize("status", [UNPAID, FAILED])
-async def test_a_failure_is_not_believed_while_an_htlc_of_43_is_out(status: int) -> None:
+async def test_a_failure_is_not_believed_while_an_htlc_of_43_is_out() -> None:
     double = daemon(
-        get_invoice=listed(status),
+        get_invoice=listed(FAILED),
         list_channels=then([channel(out=12), channel()], [channel()]),
     )
     async with wallet_of(double) as wallet:
         assert await wallet.payment(HASH) == PaymentInFlight(HASH)
+        assert isinstance(await wallet.payment(HASH), PaymentFailed)
+
+
+@pytest.mark.parametrize("status", [UNPAID, EXPIRED])
+async def test_a_payment_that_43_has_forgotten_failed_when_its_channels_stay_quiet(
+    status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(payments, "QUIET_SECONDS", 0.3)
+    quiet = [channel(), channel(out=12, state="REDEEMED")]
+    double = daemon(
+        get_invoice=listed(status),
+        list_channels=then(quiet, [channel(out=12)], quiet, [channel(peer="DISCONNECTED")], quiet),
+    )
+    async with wallet_of(double) as wallet:
+        for _ in range(5):
+            assert await wallet.payment(HASH) == PaymentInFlight(HASH)
+        await trio.sleep(0.4)
         assert isinstance(await wallet.payment(HASH), PaymentFailed)
 
 

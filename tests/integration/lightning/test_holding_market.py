@@ -11,7 +11,7 @@ from tests.integration.lightning.channel_market import (
     ChannelMarket,
     open_channel_market,
 )
-from tests.integration.lightning.town import Pair
+from tests.integration.lightning.town import Pair, something_came_in
 from tests.integration.market import ANSWER, BUYER, HELD, REFUSED, Process, rows
 
 MODES = ("hold", "hold+locked")
@@ -29,7 +29,7 @@ async def buy(town: ChannelMarket) -> Process:
     """Order something that is worked on until `let_go`, and wait for the money to be held."""
     prompt = f"{QUESTION} But {HELD}."
     buying = await town.market.start(BUYER, "job", "submit", prompt, "--auto-pay", "--json")
-    await town.pair.payee.until("list_channels", _something_came_in)
+    await town.pair.payee.until("list_channels", something_came_in)
     return buying
 
 
@@ -82,7 +82,3 @@ async def test_a_wallet_killed_while_it_holds_money_finishes_the_job(town: Chann
     await town.pair.reconnect(town.pair.payee)
     town.market.backend.let_go.set()
     await check_it_was_done(town, buying, "hold+locked")
-
-
-def _something_came_in(channels: list[dict[str, int]]) -> bool:
-    return any(channel["remote_unsettled_sent"] for channel in channels)

@@ -13,7 +13,7 @@ from tests.integration.lightning.channel_market import (
     ChannelMarket,
     open_channel_market,
 )
-from tests.integration.lightning.town import Pair
+from tests.integration.lightning.town import Pair, something_came_in
 from tests.integration.lightning.trouble import everything_fails, nothing_is_settled
 from tests.integration.lightning.wallets import opened
 from tests.integration.market import ANSWER, BUYER, rows
@@ -85,7 +85,7 @@ async def test_a_buyer_whose_wallet_is_killed_in_mid_payment_pays_once_and_has_i
     await town.serve()
     async with nothing_is_settled(pair):
         buying = await market.start(BUYER, "job", "submit", QUESTION, "--auto-pay", "--json")
-        await pair.payee.until("list_channels", _something_came_in)
+        await pair.payee.until("list_channels", something_came_in)
         pair.payer.kill()
         await market.ordered("unknown")
         await pair.payer.start()
@@ -95,7 +95,3 @@ async def test_a_buyer_whose_wallet_is_killed_in_mid_payment_pays_once_and_has_i
     assert (ended.status, receipt["state"], receipt["answer"]) == (0, "done", ANSWER)
     assert await town.earned() == receipt["payment_hash"]
     assert await town.moved() == PRICE
-
-
-def _something_came_in(channels: list[dict[str, int]]) -> bool:
-    return any(channel["remote_unsettled_sent"] for channel in channels)

@@ -8,6 +8,7 @@ import trio
 
 from pylon.adapters.clock import SystemClock
 from pylon.adapters.lightning.electrum import open_electrum
+from pylon.adapters.lightning.electrum.payments import QUIET_SECONDS
 from pylon.errors import Misconfigured, WalletUnavailable
 from pylon.model.money import Network, from_sats
 from pylon.model.wallet import (
@@ -20,13 +21,13 @@ from pylon.model.wallet import (
 )
 from pylon.ports.wallet import Wallet
 from tests.integration.lightning.daemon import PASSWORD, USER
-from tests.integration.lightning.town import Pair
+from tests.integration.lightning.town import Pair, something_came_in
 from tests.integration.lightning.trouble import everything_fails, nothing_is_settled
 from tests.integration.lightning.wallets import opened
 
 AMOUNT = from_sats(21)
 FEE = from_sats(10)
-SOON = 1.0  # a deadline that passes
+SOON = 0.5  # a deadline that passes
 PATIENCE_SECONDS = 60
 
 
@@ -50,6 +51,23 @@ async def pay(payer: Wallet, made: IssuedInvoice, *, seconds: float = 30) -> Pay
     return await payer.pay(made.bolt11, max_fee=FEE, deadline_seconds=seconds)
 
 
+async def begin(pair: Pair, payer: Wallet, made: IssuedInvoice) -> None:
+    """Pay until the money is on its way, acknowledged or not, and stop waiting there."""
+    signed = await signatures(pair)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(pay, payer, made)
+        with trio.fail_after(PATIENCE_SECONDS):
+            while await signatures(pair) == signed:  # noqa: ASYNC110 - another process
+                await trio.sleep(0.05)
+        nursery.cancel_scope.cancel()
+
+
+async def signatures(pair: Pair) -> int:
+    """Return how often the payer has signed a new state of the channel for the payee."""
+    (channel,) = await pair.payer.call("list_channels")
+    return int(channel["remote_ctn"])
+
+
 async def outcome(payer: Wallet, made: IssuedInvoice) -> PaymentResult:
     """Ask until nothing is in flight."""
     with trio.fail_after(PATIENCE_SECONDS):
@@ -64,8 +82,9 @@ async def test_a_payment_that_lasts_is_in_flight_until_the_payee_decides(
 ) -> None:
     made, before = await ask(payee), await payer.balance()
     async with nothing_is_settled(pair):
-        for _ in range(2):  # asking again starts no second payment
-            assert await pay(payer, made, seconds=SOON) == PaymentInFlight(made.payment_hash)
+        await begin(pair, payer, made)
+        # A deadline that passes is no failure, and asking again starts no second payment.
+        assert await pay(payer, made, seconds=SOON) == PaymentInFlight(made.payment_hash)
         assert await payer.payment(made.payment_hash) == PaymentInFlight(made.payment_hash)
     assert isinstance(await outcome(payer, made), PaymentSettled)
     assert await payer.balance() == before - AMOUNT
@@ -77,7 +96,8 @@ async def test_a_frozen_payee_keeps_a_payment_in_flight(
     made, before = await ask(payee), await payer.balance()
     pair.payee.freeze()
     try:
-        assert await pay(payer, made, seconds=SOON) == PaymentInFlight(made.payment_hash)
+        await begin(pair, payer, made)
+        assert await payer.payment(made.payment_hash) == PaymentInFlight(made.payment_hash)
     finally:
         pair.payee.thaw()
     assert isinstance(await outcome(payer, made), PaymentSettled)
@@ -90,7 +110,8 @@ async def test_a_payer_killed_in_mid_payment_learns_its_outcome_when_it_is_back(
 ) -> None:
     made, before = await ask(payee), await payer.balance()
     async with nothing_is_settled(pair):
-        assert await pay(payer, made, seconds=SOON) == PaymentInFlight(made.payment_hash)
+        await begin(pair, payer, made)
+        await pair.payee.until("list_channels", something_came_in)
         pair.payer.kill()
         with pytest.raises(WalletUnavailable):
             await payer.payment(made.payment_hash)
@@ -106,6 +127,26 @@ async def test_a_payer_killed_in_mid_payment_learns_its_outcome_when_it_is_back(
         assert isinstance(settled, PaymentSettled)
         assert await pay(payer, made) == settled
     assert await payer.balance() == before - (AMOUNT if ends_well else 0)
+
+
+async def test_a_payer_killed_before_the_payee_has_answered_does_not_call_it_a_failure(
+    pair: Pair, payer: Wallet, payee: Wallet
+) -> None:
+    made, before = await ask(payee), await payer.balance()
+    pair.payee.freeze()
+    try:
+        await begin(pair, payer, made)
+        pair.payer.kill()
+        await pair.payer.start()
+        with trio.move_on_after(QUIET_SECONDS + 1):
+            while True:
+                assert await payer.payment(made.payment_hash) == PaymentInFlight(made.payment_hash)
+                await trio.sleep(0.5)
+    finally:
+        pair.payee.thaw()
+    await pair.reconnect(pair.payer)
+    assert isinstance(await outcome(payer, made), PaymentSettled)
+    assert await payer.balance() == before - AMOUNT
 
 
 async def test_a_payment_that_every_attempt_fails_costs_nothing_and_can_be_tried_again(
@@ -126,7 +167,7 @@ async def test_a_payment_that_lasts_is_not_begun_again_by_another_program(
 ) -> None:
     made, before = await ask(payee), await payer.balance()
     async with nothing_is_settled(pair), opened(pair.payer) as other:
-        assert await pay(payer, made, seconds=SOON) == PaymentInFlight(made.payment_hash)
+        await begin(pair, payer, made)
         assert await pay(other, made, seconds=SOON) == PaymentInFlight(made.payment_hash)
     assert await pay(payer, made) == await outcome(payer, made)
     assert await payer.balance() == before - AMOUNT

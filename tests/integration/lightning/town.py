@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from queue import SimpleQueue
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 import trio
@@ -149,7 +149,12 @@ def unstables_electrum() -> Program:
     return Program(command, {"PYTHONPATH": modules})
 
 
-def _is_open(channels: list[dict[str, str]]) -> bool:
+def something_came_in(channels: list[dict[str, Any]]) -> bool:
+    """Say whether an HTLC that the other node has sent is undecided."""
+    return any(channel["remote_unsettled_sent"] for channel in channels)
+
+
+def _is_open(channels: list[dict[str, Any]]) -> bool:
     return any(c["state"] == "OPEN" and c["peer_state"] == "GOOD" for c in channels)
 
 

@@ -4,6 +4,10 @@
 that restarts. 4.3 refuses a second one for the same hash only while an HTLC is out, so not between
 two attempts of the first: a payment is asked about before it is begun. An attempt that 4.3 ends with
 an exception (some retries do that) stays "in flight" in its list; then its HTLCs alone count.
+
+Nor does 4.3 know after a restart what it had sent: all it shows is "unpaid", and how much is out on
+each channel, once the peer has acknowledged it. So a payment it has forgotten has failed when all
+channels have been at work for a while, and nothing is out.
 """
 
 from collections.abc import Iterable
@@ -34,8 +38,8 @@ from pylon.model.wallet import (
 from pylon.wire import bolt11
 
 POLL_SECONDS: Final = 0.2
+QUIET_SECONDS: Final = 5.0  # in which a peer that is there acknowledges what it was sent
 _NOT_FOUND: Final = "not found"
-_REDEEMED: Final = "REDEEMED"  # a channel of the past: what was in it is decided on the chain
 _AT_IT: Final = ("already initiated", "did not clear")
 _FAILED: Final = "Electrum could not pay it"
 _LEAST_FEE_CAP: Final = 1_000_000  # msat: below this Electrum takes any limit
@@ -53,6 +57,7 @@ class PaymentDesk:
         factory=WeakValueDictionary, init=False
     )
     _broken: set[PaymentHash] = field(factory=set, init=False)  # ended with an exception
+    _quiet_since: dict[PaymentHash, float] = field(factory=dict, init=False)  # of what is forgotten
 
     async def pay(self, text: str, *, max_fee: Msat, deadline_seconds: float) -> PaymentResult:
         invoice = bolt11.decode(text)
@@ -91,10 +96,12 @@ class PaymentDesk:
         match invoice.status:
             case Status.PAID:
                 return await self._settled(payment_hash, invoice.amount_msat)
-            case Status.UNPAID | Status.EXPIRED | Status.FAILED:
-                over = self._knows_in_flight or not await self._any_in_flight()
+            case Status.FAILED:
+                over = self._knows_in_flight or not await self._any_out()
+            case Status.UNPAID | Status.EXPIRED:
+                over = self._knows_in_flight or await self._is_forgotten(payment_hash)
             case _:
-                over = payment_hash in self._broken and not await self._any_in_flight()
+                over = payment_hash in self._broken and not await self._any_out()
         return PaymentFailed(payment_hash, _FAILED) if over else PaymentInFlight(payment_hash)
 
     async def _attempt(self, text: str, invoice: Asked, max_fee: Msat) -> PaymentResult:
@@ -126,10 +133,22 @@ class PaymentDesk:
         fee = Msat(max(0, -moved.amount_msat - amount))
         return PaymentSettled(payment_hash, moved.preimage, Msat(amount), fee)
 
-    async def _any_in_flight(self) -> bool:
-        """Say whether any outgoing HTLC is undecided; 4.3 does not tell whose, once restarted."""
+    async def _any_out(self) -> bool:
+        """Say whether any outgoing HTLC is undecided; 4.3 does not tell whose."""
+        return any(channel.local_unsettled_sent for channel in await self._channels())
+
+    async def _is_forgotten(self, payment_hash: PaymentHash) -> bool:
+        """Say whether what a restart has left open can no longer be on its way."""
+        channels = await self._channels()
+        if any(c.local_unsettled_sent or not c.is_at_work for c in channels):
+            self._quiet_since.pop(payment_hash, None)
+            return False
+        now = trio.current_time()
+        return now - self._quiet_since.setdefault(payment_hash, now) >= QUIET_SECONDS
+
+    async def _channels(self) -> list[Channel]:
         channels = await self._rpc.call("list_channels", list[Channel])
-        return any(c.local_unsettled_sent for c in channels if c.state != _REDEEMED)
+        return [channel for channel in channels if not channel.is_past]
 
     def _refusal(self, invoice: Asked) -> str:
         if invoice.network is not self._network or invoice.amount is None:

@@ -23,7 +23,6 @@ from pylon.wire import bolt11
 POLL_SECONDS: Final = 0.25
 CLOCK_SLACK_SECONDS: Final = 60  # between Electrum's clock and ours
 
-_REDEEMED: Final = "REDEEMED"
 _FINAL: Final = (InvoiceState.SETTLED, InvoiceState.CANCELLED, InvoiceState.EXPIRED)
 _TOLD: Final = (InvoiceState.ACCEPTED, InvoiceState.SETTLED, InvoiceState.CANCELLED)
 
@@ -58,7 +57,7 @@ class Watch:
     async def _look(self, *, first: bool) -> None:
         now = int(self._clock.now())
         channels = frozenset(await self._rpc.call("list_channels", list[Channel]))
-        quiet = not any(c.remote_unsettled_sent for c in channels if c.state != _REDEEMED)
+        quiet = not any(c.remote_unsettled_sent for c in channels if not c.is_past)
         cancelled = await self._desk.notes.cancelled()
         if first:
             await self._remember(cancelled, now)
