@@ -40,6 +40,7 @@ _LEDGER_TESTS = tuple(
 TARGETS: dict[str, tuple[str, ...]] = {
     "pylon/core/job_machine.py": (
         f"{_CORE}/test_job_machine.py",
+        f"{_CORE}/test_job_details.py",
         f"{_CORE}/test_job_refunds.py",
         f"{_CORE}/test_job_life.py",
     ),
