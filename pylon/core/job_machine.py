@@ -469,7 +469,8 @@ def _working(job: Job, state: Working, news: News, now: int) -> Step:
             return Step(evolve(state, held=True))
         case InvoiceClosed(payment_hash) if _is(state.invoice, payment_hash):
             return _stop(_fail(job, "the payment went back before the answer was there"))
-        case CancelAsked():
+        case CancelAsked() if not (job.streaming and (state.paid or state.held)):
+            # What is told piece by piece could be read for nothing: paid for, it is finished.
             return _stop(_cancel(job, paid=state.paid, invoice=state.invoice))
         case _:
             return Step(state)
@@ -547,10 +548,14 @@ def _settling(job: Job, state: Settling, news: News) -> Step:
 
 
 def _ended(job: Job, state: JobState, news: News) -> Step:
-    """Hear of money that comes after the end."""
-    if isinstance(state, Failed | Cancelled):
-        return _owing(job, state, news)
+    """Hear of money that comes after the end; what comes to be held goes back."""
     match state, news:
+        case Expired() | Failed() | Cancelled() | Unpaid(), Held(payment_hash) if (
+            payment_hash == state.invoice
+        ):
+            return Step(state, (CancelInvoice(payment_hash),))
+        case Failed() | Cancelled(), _:
+            return _owing(job, state, news)
         case Expired(invoice), Paid(payment_hash) if payment_hash == invoice:
             return _fail(job, "paid after the offer had expired", paid=payment_hash)
         case Unpaid(result, invoice), Paid(payment_hash) if payment_hash == invoice:

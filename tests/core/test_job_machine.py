@@ -215,6 +215,18 @@ def test_a_cancel_in_mid_run_stops_the_work_and_owes_what_was_paid() -> None:
     assert step == Step(Cancelled(), (StopWork(),))
 
 
+def test_what_is_told_piece_by_piece_and_paid_for_is_not_called_off_any_more() -> None:
+    """Or else a customer would read all of an answer but its end, and have the money back."""
+    paid = live(evolve(a_job(), streaming=True), InvoiceMade(INVOICE), Paid(OURS))
+    told = evolve(a_job(PayMode.HOLD), streaming=True)
+    held = live(told, InvoiceMade(KEYED), Held(OURS, START + 10_000))
+    given = live(evolve(a_job(PayMode.FREE), streaming=True))
+    for step in (paid, held):
+        assert isinstance(step.state, Working)
+        assert advance(told, step.state, CancelAsked(), START) == Step(step.state)
+    assert advance(told, given.state, CancelAsked(), START) == Step(Cancelled(), (StopWork(),))
+
+
 def test_a_payment_that_crosses_a_cancel_is_owed_back_once() -> None:
     step = live(a_job(), InvoiceMade(INVOICE), CancelAsked())
     assert step == Step(Cancelled(invoice=OURS), (CancelInvoice(OURS),))
@@ -289,6 +301,23 @@ def test_whatever_fails_gives_back_what_is_held(news: tuple[News, ...]) -> None:
     assert (step.state.invoice, step.state.owed) == (OURS, ZERO)
     late = advance(a_job(PayMode.HOLD), step.state, Published(RESULT.id), START)
     assert late == Step(step.state), "settled after it was cancelled"
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        Expired(OURS),
+        Cancelled(invoice=OURS),
+        Failed("no", invoice=OURS),
+        Unpaid(RESULT.id, OURS, "not paid in time"),
+    ],
+    ids=lambda state: type(state).__name__,
+)
+def test_money_that_is_held_after_the_end_is_given_back(state: JobState) -> None:
+    """A wallet whose clock is behind ours holds what came for an invoice that we took as expired."""
+    job = a_job(PayMode.HOLD)
+    assert advance(job, state, Held(OURS), START) == Step(state, (CancelInvoice(OURS),))
+    assert advance(job, state, Held(FOREIGN), START) == Step(state)
 
 
 def test_held_money_whose_wallet_says_no_deadline_is_held_for_as_long_as_was_asked() -> None:
