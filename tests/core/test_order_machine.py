@@ -53,6 +53,7 @@ from pylon.core.order_machine import (
     begin,
     best,
     due,
+    is_final,
     is_owed,
 )
 from pylon.model.ids import EventId, PaymentHash, PublicKey
@@ -695,3 +696,26 @@ def test_what_is_owed_is_what_was_promised_and_has_not_come() -> None:
     assert is_owed(evolve(disputed, refund=A.amount))
     assert not is_owed(disputed)
     assert not is_owed(Paid(A, PREIMAGE, Msat(0)))
+
+
+def test_time_is_news_when_something_must_have_happened_by_then() -> None:
+    order, paid = an_order(), Paid(A, PREIMAGE, Msat(0))
+    assert due(order, Published((A,), START + 2)) == START + 2
+    assert due(order, Published((A,), DEADLINE + 9)) == DEADLINE
+    waiting: tuple[OrderState, ...] = (Draft(), Published(), Chosen(A), paid)
+    for state in waiting:
+        assert due(order, state) == DEADLINE
+    opening = evolve(paid, answer=locked_by(ANN))
+    at_work: tuple[OrderState, ...] = (Reserving(A), paying(), opening, Withdrawn())
+    for state in at_work:
+        assert due(order, state) is None
+
+
+def test_an_order_has_ended_where_nothing_is_open_between_it_and_its_payment() -> None:
+    paid, disputed = Paid(A, PREIMAGE, Msat(0)), Disputed(A, PREIMAGE, Msat(0), "")
+    live_states: tuple[OrderState, ...] = (Draft(), Published(), Chosen(A), Reserving(A), paid)
+    for state in (*live_states, paying(), Unknown(A, START)):
+        assert not is_final(state)
+    ended: tuple[OrderState, ...] = (Withdrawn(), Done(answer_of(ANN)), disputed, reclaiming())
+    for state in ended:
+        assert is_final(state)
