@@ -86,13 +86,10 @@ def daemon(*, holds: bool = False, **answers: Answer) -> Double:
     return Double(common | answers)
 
 
-def channel(
-    *, out: int = 0, coming: int = 0, state: str = "OPEN", peer: str = "GOOD"
-) -> dict[str, Any]:
+def channel(*, out: int = 0, coming: int = 0, state: str = "OPEN") -> dict[str, Any]:
     return {
         "channel_id": "ab" * 32,
         "state": state,
-        "peer_state": peer,
         "local_unsettled_sent": out,
         "remote_unsettled_sent": coming,
     }

@@ -98,14 +98,10 @@ class Moved:
 
 @frozen
 class Channel:
-    """Of `list_channels`: how often its state was signed, and the satoshi on their way.
-
-    What is on its way counts when the other side has acknowledged it.
-    """
+    """Of `list_channels`: how often its state was signed, and the satoshi on their way."""
 
     channel_id: str
     state: str
-    peer_state: str = ""
     local_ctn: int = 0
     remote_ctn: int = 0
     local_unsettled_sent: int = 0
@@ -115,11 +111,6 @@ class Channel:
     def is_past(self) -> bool:
         """Whether what was in it is decided on the chain."""
         return self.state == "REDEEMED"
-
-    @property
-    def is_at_work(self) -> bool:
-        """Whether its peer is there and knows what we know, but for what is in the air."""
-        return self.peer_state == "GOOD"
 
 
 @frozen

@@ -50,7 +50,7 @@ async def open_electrum(
             rpc,
             info,
             InvoiceDesk(rpc, clock, notes, holds),
-            PaymentDesk(rpc, network, obeys_fee_limit=holds, knows_in_flight=holds),
+            PaymentDesk(rpc, network, obeys_fee_limit=holds, counts_parts=holds),
             clock,
         )
 

@@ -1,13 +1,12 @@
 """Paying once, and finding out what became of a payment.
 
-`lnpay` lasts as long as the payment, goes on when nobody waits any more, and is forgotten by a daemon
-that restarts. 4.3 refuses a second one for the same hash only while an HTLC is out, so not between
+`lnpay` lasts as long as the payment and goes on when nobody waits any more; when the daemon ends, the
+payment may not. 4.3 refuses a second one for the same hash only while an HTLC is out, so not between
 two attempts of the first: a payment is asked about before it is begun. An attempt that 4.3 ends with
 an exception (some retries do that) stays "in flight" in its list; then its HTLCs alone count.
 
-Nor does 4.3 know after a restart what it had sent: all it shows is "unpaid", and how much is out on
-each channel, once the peer has acknowledged it. So a payment it has forgotten has failed when all
-channels have been at work for a while, and nothing is out.
+Of a payment in several parts 4.3 forgets those that are left as soon as one has failed. So it is not
+believed that a payment has failed while anything is out; 4.8 can be.
 """
 
 from collections.abc import Iterable
@@ -38,7 +37,6 @@ from pylon.model.wallet import (
 from pylon.wire import bolt11
 
 POLL_SECONDS: Final = 0.2
-QUIET_SECONDS: Final = 5.0  # in which a peer that is there acknowledges what it was sent
 _NOT_FOUND: Final = "not found"
 _AT_IT: Final = ("already initiated", "did not clear")
 _FAILED: Final = "Electrum could not pay it"
@@ -52,12 +50,11 @@ class PaymentDesk:
     _rpc: Rpc
     _network: Network
     _obeys_fee_limit: bool
-    _knows_in_flight: bool  # it still knows after a restart which payments are on their way
+    _counts_parts: bool  # a payment it calls failed has no part on its way
     _turns: WeakValueDictionary[PaymentHash, trio.Lock] = field(
         factory=WeakValueDictionary, init=False
     )
     _broken: set[PaymentHash] = field(factory=set, init=False)  # ended with an exception
-    _quiet_since: dict[PaymentHash, float] = field(factory=dict, init=False)  # of what is forgotten
 
     async def pay(self, text: str, *, max_fee: Msat, deadline_seconds: float) -> PaymentResult:
         invoice = bolt11.decode(text)
@@ -96,10 +93,8 @@ class PaymentDesk:
         match invoice.status:
             case Status.PAID:
                 return await self._settled(payment_hash, invoice.amount_msat)
-            case Status.FAILED:
-                over = self._knows_in_flight or not await self._any_out()
-            case Status.UNPAID | Status.EXPIRED:
-                over = self._knows_in_flight or await self._is_forgotten(payment_hash)
+            case Status.UNPAID | Status.EXPIRED | Status.FAILED:
+                over = self._counts_parts or not await self._any_out()
             case _:
                 over = payment_hash in self._broken and not await self._any_out()
         return PaymentFailed(payment_hash, _FAILED) if over else PaymentInFlight(payment_hash)
@@ -135,25 +130,13 @@ class PaymentDesk:
 
     async def _any_out(self) -> bool:
         """Say whether any outgoing HTLC is undecided; 4.3 does not tell whose."""
-        return any(channel.local_unsettled_sent for channel in await self._channels())
-
-    async def _is_forgotten(self, payment_hash: PaymentHash) -> bool:
-        """Say whether what a restart has left open can no longer be on its way."""
-        channels = await self._channels()
-        if any(c.local_unsettled_sent or not c.is_at_work for c in channels):
-            self._quiet_since.pop(payment_hash, None)
-            return False
-        now = trio.current_time()
-        return now - self._quiet_since.setdefault(payment_hash, now) >= QUIET_SECONDS
-
-    async def _channels(self) -> list[Channel]:
         channels = await self._rpc.call("list_channels", list[Channel])
-        return [channel for channel in channels if not channel.is_past]
+        return any(c.local_unsettled_sent for c in channels if not c.is_past)
 
     def _refusal(self, invoice: Asked) -> str:
         if invoice.network is not self._network or invoice.amount is None:
             return f"only {self._network} invoices with an amount can be paid here"
-        if invoice.amount < MSAT_PER_SAT and not self._knows_in_flight:
+        if invoice.amount < MSAT_PER_SAT and not self._counts_parts:
             return "this Electrum does not show parts of a satoshi on their way"
         return ""
 
