@@ -55,7 +55,7 @@ class Liar:
 
     def locked_result(
         self,
-        order: Order,
+        asked: Order | Event,
         text: str = "four",
         *,
         invoice: IssuedInvoice | None = None,
@@ -64,12 +64,13 @@ class Liar:
         payload: str | None = None,
     ) -> Event:
         """Sign a locked result, true but for what is given."""
-        job = JobId(order.id)
+        request = asked if isinstance(asked, Event) else asked.request
+        job = JobId(request.id)
         if payload is None:
             payload = locked.lock(text, PREIMAGE, job=job, provider=self.key, nonce=bytes(12))
         draft = jobs.write_result(
-            order.request,
-            self.signer.encrypt(payload, order.request.pubkey),
+            request,
+            self.signer.encrypt(payload, request.pubkey),
             now=self.world.now(),
             amount=None if invoice is None else invoice.amount,
             bolt11=None if invoice is None else invoice.bolt11,

@@ -16,9 +16,11 @@ from pylon.errors import GenerationFailed, StoreBusy, StoreFull, WalletUnavailab
 from pylon.model import job as jobs
 from pylon.model.job import Cancelled, Failed, Unpaid
 from pylon.model.money import ZERO, Msat, PayMode, from_sats
-from pylon.model.order import Draft, NotServed, Order, Refunded
+from pylon.model.order import Cheated, Draft, NotServed, Order, Refunded
 from pylon.model.wallet import Direction
+from pylon.wire.locked import describe
 from tests.market.backend import ScriptedBackend
+from tests.market.liar import PREIMAGE, Liar, not_that
 from tests.market.nodes import (
     FUNDS,
     SELLER,
@@ -57,10 +59,25 @@ class Story:
     fault: Fault | None = None  # in the buyer's wallet
     says: str | Exception = "four"  # the backend
     change: Msat = ZERO  # that the seller has, for the fees of refunds
+    lies: bool = False  # the seller
 
     async def sell(self, home: NodeHome) -> None:
+        if self.lies:
+            await sell_lies(home.world)
         async with selling(home, ScriptedBackend((self.says,), seconds=1)):
             await trio.sleep_forever()
+
+
+async def sell_lies(world: World) -> None:
+    """Sell whoever asks first a locked answer that is not what it is sold as."""
+    liar = Liar(world, SELLER)
+    while not (requests := await world.published(kinds=(5050,))):  # noqa: ASYNC110 - who would tell?
+        await trio.sleep(0.5)
+    (request,) = requests
+    lock = not_that(describe("four", PREIMAGE))
+    invoice = await liar.invoice()
+    await world.publish(liar.locked_result(request, invoice=invoice, lock=lock))
+    await trio.sleep_forever()
 
 
 async def buy(order: Order, home: NodeHome) -> None:
@@ -129,6 +146,18 @@ async def is_paid_back(world: World, seller: NodeHome, buyer: NodeHome, order: O
     (sent,) = [e for e in await buyer.ledger.history(limit=9) if e.direction is Direction.OUTGOING]
     assert await buyer.ledger.balance() == FUNDS - sent.fee
     assert (await seller.store.earnings.total()).jobs == 0
+    assert await world.ledger_audit() == []
+
+
+async def is_found_out(world: World, seller: NodeHome, buyer: NodeHome, order: Order) -> None:
+    """Assert that a lie was paid once, that its proof is kept, and that nothing is left to do."""
+    await buyer.no_rows()
+    end = await buyer.order_state(order)
+    assert isinstance(end, Cheated)
+    assert end.answer.result in {event.id for event in await buyer.store.orders.evidence(order.id)}
+    assert await seller.ledger.balance() == end.offer.amount
+    assert await buyer.ledger.balance() == FUNDS - end.offer.amount - end.fee
+    assert await buyer.store.budget.committed() == end.offer.amount + end.fee
     assert await world.ledger_audit() == []
 
 
@@ -209,6 +238,11 @@ def test_what_was_paid_for_work_that_fails_is_paid_back_once_wherever_it_was_cut
     assert every_moment(partial(one_life, victims, story)) >= 20
 
 
+def test_a_lie_is_found_out_and_proven_wherever_its_buyer_was_cut_off() -> None:
+    story = Story(PayMode.LOCKED, is_found_out, lies=True)
+    assert every_moment(partial(one_life, ("buyer",), story)) >= 20
+
+
 @pytest.mark.parametrize("mode", [PayMode.PREPAY, PayMode.HOLD_LOCKED])
 @pytest.mark.parametrize(
     ("victim", "trouble", "ports", "moments"),
@@ -216,8 +250,7 @@ def test_what_was_paid_for_work_that_fails_is_paid_back_once_wherever_it_was_cut
         ("provider", StoreBusy, STORES, MOMENTS),
         ("buyer", StoreFull, STORES, MOMENTS),
         ("provider", WalletUnavailable, ("wallet",), MOMENTS),
-        # What never reached the wallet is never paid: the order ends, and nothing is lost.
-        ("buyer", WalletUnavailable, ("wallet",), ("after",)),
+        ("buyer", WalletUnavailable, ("wallet",), MOMENTS),
     ],
 )
 def test_a_job_ends_the_same_whatever_fails_once(
