@@ -6,7 +6,7 @@ from attrs import define, field, frozen
 
 from pylon.core.job_machine import HELD_FIRST, is_final
 from pylon.model.ids import JobId, PublicKey
-from pylon.model.job import Job, JobState, Received, Unpaid, Working
+from pylon.model.job import Cancelled, Job, JobState, Received, Unpaid, Working
 from pylon.model.money import PayMode
 
 UNPAID_SECONDS = 86_400  # how long a job that was never paid for counts against its buyer
@@ -18,7 +18,7 @@ class Load:
 
     open_jobs: int  # unfinished jobs of this customer
     queued: int  # jobs that are being computed, or wait to be
-    unpaid: int = 0  # of this customer, paid after the work: open, or lately not paid for
+    unpaid: int = 0  # of this customer, paid after the work: open, or lately given up by it
     holds: int = 0  # payments that are held or may come to be, of all customers
     own_holds: int = 0  # those of this customer
 
@@ -56,7 +56,7 @@ class OpenJobs:
         if counted.counts:
             self._jobs[job.id] = counted
             self._count(counted, 1)
-        if isinstance(state, Unpaid) and counted.is_unpaid:
+        if counted.is_unpaid and not counted.is_open:
             self._never_paid.append((at, job.id))
 
     def load(self, customer: PublicKey, now: int) -> Load:
@@ -88,11 +88,12 @@ class OpenJobs:
 
 def _read(job: Job, state: JobState) -> _Counted:
     is_open, by_credit = not is_final(state), job.mode is PayMode.LOCKED
+    called_off = isinstance(state, Cancelled) and state.invoice is not None  # once it was begun
     at_once = isinstance(state, Received) and by_credit  # its work begins when it has an invoice
     return _Counted(
         customer=job.customer,
         is_open=is_open,
         is_queued=isinstance(state, Working) or at_once,
-        is_unpaid=by_credit and (is_open or isinstance(state, Unpaid)),
+        is_unpaid=by_credit and (is_open or called_off or isinstance(state, Unpaid)),
         is_hold=is_open and job.mode in HELD_FIRST,
     )

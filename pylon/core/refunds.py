@@ -4,6 +4,7 @@ from attrs import frozen
 
 from pylon.core.fees import fee_limit
 from pylon.core.job_machine import RefundAsked
+from pylon.core.offers import MAX_EXPIRY_SECONDS, MAX_FINAL_CLTV
 from pylon.errors import BadInvoice
 from pylon.model.job import Refund
 from pylon.model.money import Msat, Network
@@ -35,6 +36,10 @@ def read_refund(request: RefundRequest, terms: RefundTerms, now: int) -> RefundA
         raise BadInvoice("the request and its invoice differ in their amounts")
     if invoice.expires_at < now + EXPIRY_MARGIN_SECONDS:
         raise BadInvoice("the invoice has expired, or is about to")
+    if invoice.expires_at > now + MAX_EXPIRY_SECONDS:
+        raise BadInvoice("the invoice stays open for too long: it would be tried all the while")
+    if invoice.min_final_cltv > MAX_FINAL_CLTV:
+        raise BadInvoice("the invoice would let its payee hold the payment for weeks")
     most = fee_limit(request.amount, percent=terms.fee_percent, floor=terms.fee_floor)
     refund = Refund(request.bolt11, invoice.payment_hash, most, invoice.expires_at)
     return RefundAsked(refund, request.amount)

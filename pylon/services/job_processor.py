@@ -46,6 +46,8 @@ from pylon.wire import jobs, locked
 
 log = logging.getLogger(__name__)
 
+GIVEN_UP = ("Unpaid", "Cancelled")  # by their customers, against whom they may count
+
 JobSteps = Steps[Job, JobState]
 
 
@@ -87,7 +89,7 @@ class JobProcessor:
         """Count what the store has; a step that could not be stored is forgotten with the rest."""
         found = OpenJobs()
         never_paid = int(self.clock.now()) - UNPAID_SECONDS
-        for record in await self.records.in_phases(("Unpaid",), since=never_paid):
+        for record in await self.records.in_phases(GIVEN_UP, since=never_paid):
             found.note(record.facts, record.state, record.updated_at)
         for record in (await self.records.load(await self.records.unfinished())).values():
             found.note(record.facts, record.state, record.updated_at)
@@ -150,6 +152,8 @@ class JobProcessor:
     def _refund(self, steps: JobSteps, mail: RefundRead) -> None:
         record = steps.get(mail.request.job)
         if record is None or record.facts.customer != mail.request.customer:
+            return
+        if not getattr(record.state, "owed", None):  # anybody may ask
             return
         try:
             news = read_refund(mail.request, self.refund_terms, int(self.clock.now()))

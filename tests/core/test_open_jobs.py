@@ -46,6 +46,7 @@ STATES: tuple[JobState, ...] = (
     Refused("no"),
     Failed("no"),
     Cancelled(),
+    Cancelled(invoice=HASH),
 )
 ALICE, BOB = PublicKey("aa" * 32), PublicKey("bb" * 32)
 
@@ -109,6 +110,15 @@ def test_what_was_never_paid_for_counts_for_a_day() -> None:
     late = ((job, never), (job, Settled(RESULT, HASH)))
     assert counted(*late, now=NOW + 1).unpaid == 0
     assert counted(*late, now=NOW + UNPAID_SECONDS).unpaid == 0
+
+
+def test_work_by_credit_that_is_called_off_counts_as_if_it_was_never_paid_for() -> None:
+    """Or else whoever calls each job off before its end has all the work it likes for nothing."""
+    job, off = by(ALICE, PayMode.LOCKED), Cancelled(invoice=HASH)
+    assert counted((job, off), now=NOW + UNPAID_SECONDS - 1) == Load(0, 0, unpaid=1)
+    assert counted((job, off), now=NOW + UNPAID_SECONDS) == Load(0, 0)
+    assert counted((job, Cancelled())).unpaid == 0, "nothing was begun"
+    assert counted((by(ALICE, PayMode.PREPAY), off)).unpaid == 0
 
 
 def test_a_hold_that_went_back_is_no_debt_of_the_customer_s() -> None:

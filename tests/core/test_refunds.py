@@ -6,6 +6,7 @@ import pytest
 from attrs import evolve
 
 from pylon.core.job_machine import RefundAsked
+from pylon.core.offers import MAX_EXPIRY_SECONDS, MAX_FINAL_CLTV
 from pylon.core.refunds import EXPIRY_MARGIN_SECONDS, RefundTerms, read_refund
 from pylon.errors import BadInvoice
 from pylon.model.ids import EventId, JobId
@@ -62,6 +63,19 @@ def test_an_expired_invoice_is_not_paid_and_neither_is_one_that_is_about_to() ->
     assert asked(now=last) == asked()
     with pytest.raises(BadInvoice, match="expired"):
         asked(now=last + 1)
+
+
+def test_an_invoice_that_stays_open_for_years_is_not_paid() -> None:
+    """What fails is tried again for as long as its invoice is good: a customer must not say for ever."""
+    assert asked(expiry_seconds=MAX_EXPIRY_SECONDS)
+    with pytest.raises(BadInvoice, match="long"):
+        asked(expiry_seconds=MAX_EXPIRY_SECONDS + 1)
+
+
+def test_an_invoice_whose_payment_could_be_held_for_weeks_is_not_paid() -> None:
+    assert asked(min_final_cltv=MAX_FINAL_CLTV)
+    with pytest.raises(BadInvoice, match="hold"):
+        asked(min_final_cltv=MAX_FINAL_CLTV + 1)
 
 
 def test_what_is_no_invoice_is_not_paid() -> None:

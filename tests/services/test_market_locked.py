@@ -11,7 +11,15 @@ from pylon.config import BackendsConfig, Config, ProviderConfig
 from pylon.core.open_jobs import UNPAID_SECONDS
 from pylon.errors import GenerationFailed
 from pylon.model.event import Event
-from pylon.model.job import Delivered, Failed, FeedbackStatus, Settled, Unpaid
+from pylon.model.job import (
+    Cancelled,
+    Delivered,
+    Failed,
+    FeedbackStatus,
+    Settled,
+    Unpaid,
+    Working,
+)
 from pylon.model.money import PayMode
 from pylon.model.wallet import Capabilities, PaymentFailed, WalletInfo
 from pylon.services.wallet_watch import EVERY_SECONDS
@@ -72,6 +80,24 @@ async def test_what_was_never_paid_is_remembered_for_a_day_and_over_restarts(
         await trio.sleep(UNPAID_SECONDS)
         async with selling(home):
             await on_credit(customer, home)
+
+
+async def test_who_calls_off_what_is_worked_on_by_credit_is_trusted_with_no_more_work(
+    autojump_clock: MockClock,
+) -> None:
+    """Also over a restart: or else a customer keeps us computing for nothing, and for ever."""
+    async with open_world() as world:
+        customer, home = Customer(world), node(world, SELLER, WARY)
+        async with selling(home, ScriptedBackend(seconds=5)):
+            for _ in range(TRUST):
+                request = await customer.asks(home, PayMode.LOCKED)
+                await job_becomes(home, request.id, Working)
+                await customer.calls_off(request)
+                await job_becomes(home, request.id, Cancelled)
+            await is_refused(customer, home)
+        async with selling(home):
+            await is_refused(customer, home)
+            await on_credit(Customer(world, RIVAL), home)
 
 
 async def test_the_next_mode_in_common_is_taken_from_who_has_not_paid(

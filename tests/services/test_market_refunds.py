@@ -162,6 +162,21 @@ async def test_what_cannot_be_read_is_dropped(autojump_clock: MockClock) -> None
         await nothing_comes_of_it(seller.home, request)
 
 
+async def test_whoever_is_owed_nothing_writes_nothing_into_our_log(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with one_customer() as (_, seller, customer):
+        request = await customer.asks(seller.home)
+        await customer.hears(request, FeedbackStatus.PAYMENT_REQUIRED)
+        dear = await customer.wallet.make_invoice(
+            Msat(900_000), description="a refund", expiry_seconds=600
+        )
+        caplog.clear()
+        await customer.wants_back(request, seller.home, evolve(dear, amount=PRICE))
+        await trio.sleep(5)
+        assert caplog.messages == []
+
+
 async def test_a_request_that_is_heard_again_and_again_is_paid_once(
     autojump_clock: MockClock,
 ) -> None:
