@@ -62,6 +62,7 @@ class Daemon:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
+                start_new_session=True,  # a Ctrl-C is for the tests, which end it
                 env={"PATH": os.environ["PATH"], "HOME": str(self.folder), **self.program.environ},
             )
         assert self._leash.stdout is not None

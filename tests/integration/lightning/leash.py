@@ -11,7 +11,7 @@ import threading
 
 def main() -> None:
     program = subprocess.Popen(  # noqa: S603 - what the tests run
-        sys.argv[1:], stdin=subprocess.DEVNULL, stdout=sys.stderr, start_new_session=True
+        sys.argv[1:], stdin=subprocess.DEVNULL, stdout=sys.stderr
     )
     sys.stdout.write(f"{program.pid}\n")
     sys.stdout.flush()
