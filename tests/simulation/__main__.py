@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
 
 from tests.nostr import NOW
 from tests.simulation.plan import draw
@@ -24,7 +25,8 @@ def main(words: list[str]) -> int:
     jobs = int(words[1]) if len(words) > 1 else JOBS_A_RUN
     began, total, failures = time.perf_counter(), Report(), 0
     shares = list(share(seed, jobs))
-    with ProcessPoolExecutor(min(len(shares), os.cpu_count() or 1)) as pool:
+    workers = min(len(shares), os.cpu_count() or 1)
+    with suppress(KeyboardInterrupt), ProcessPoolExecutor(workers) as pool:
         for (number, size), found in zip(shares, pool.map(simulate, shares), strict=True):
             if isinstance(found, str):
                 failures += 1

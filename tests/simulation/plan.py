@@ -29,7 +29,7 @@ TROUBLES = (
     "people",
     "crooks",
 )
-ARRIVALS_PER_SECOND = 1.0
+ARRIVALS_PER_SECOND = (0.5, 2.0, 8.0)  # a quiet day, a busy one, a rush
 FUNDS = Msat(10_000_000)
 MODES = ("hold+locked", "locked", "hold", "prepay")
 
@@ -158,9 +158,9 @@ def _errands(
 ) -> tuple[Errand, ...]:
     people, alone = "people" in troubles, troubles == {"kills"}
     says = ("pays", "pays", "pays", "yes", "no", "nothing") if people else ("pays",)
-    at, errands = 1.0, []
+    at, errands, rate = 1.0, [], chance.choice(ARRIVALS_PER_SECOND)
     for number in range(jobs):
-        at += chance.expovariate(ARRIVALS_PER_SECOND)
+        at += chance.expovariate(rate)
         targeted = chance.random() < 0.7
         errands.append(
             Errand(
