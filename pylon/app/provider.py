@@ -209,6 +209,7 @@ class _Provider:
             p.wallet,
             self.able,
             p.signer.preimage,
+            p.signer.public_key,
             self.hints[outbox.CASHIER],
             mail.clone(),
         )

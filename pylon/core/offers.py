@@ -6,6 +6,7 @@ from typing import TypeAlias
 
 from attrs import frozen
 
+from pylon.model.ids import JobId, PublicKey
 from pylon.model.invoice import Invoice
 from pylon.model.job import Encryption, FeedbackStatus
 from pylon.model.money import Msat, PayMode, show_sats
@@ -20,7 +21,7 @@ MAX_FINAL_CLTV = 2_016  # blocks, two weeks: for so long a payment could be held
 
 _BEFORE_WORK = (PayMode.PREPAY, PayMode.HOLD, PayMode.HOLD_LOCKED)  # what feedback may ask for
 _EMPTY = sha256(b"").hexdigest()
-_DESCRIPTION = "pylon:"  # followed by a job's id, in the invoices of providers like us
+_DESCRIPTION = "pylon:"  # what invoices of providers like us begin with
 
 
 @frozen
@@ -90,6 +91,27 @@ def does_not_open(answer: Answer, offer: Offer) -> Unacceptable | None:
     return Unacceptable("the answer is locked with another key than the one that was sold", True)
 
 
+def description(job: JobId, provider: PublicKey) -> str:
+    """Return what an invoice says of itself: which job it is for, and whose offer it belongs to.
+
+    The provider's Lightning node signs it. Offers are public, and an invoice could be copied into
+    somebody else's: it would be paid, and its owner's answer not be waited for.
+    """
+    return f"{_DESCRIPTION}{job}:{provider}"
+
+
+def misplaced(described: str, job: JobId, provider: PublicKey) -> str | None:
+    """Say why an invoice does not belong to an offer, by its description, if that is one of ours."""
+    if not described.startswith(_DESCRIPTION):
+        return None
+    for_job, _, owner = described.removeprefix(_DESCRIPTION).partition(":")
+    if for_job != job:
+        return "the invoice was made for another job"
+    if owner not in ("", provider):  # who says no more than the job may say so
+        return "the invoice is one of another provider"
+    return None
+
+
 Reply: TypeAlias = Feedback | Result
 
 
@@ -122,6 +144,7 @@ def _offer(
         foreign(order, reply)
         or _wrong_mode(order, mode)
         or _wrong_invoice(order, invoice)
+        or misplaced(invoice.description or "", order.id, reply.provider)
         or _wrong_time(invoice, now, margin)
     )
     if reason:
@@ -170,13 +193,10 @@ def _other_amount(amount: Msat, asked: Msat | None) -> str:
 
 
 def _wrong_invoice(order: Order, invoice: Invoice) -> str | None:
-    described = invoice.description or ""
     if invoice.network is not order.network:
         return f"the invoice is for {invoice.network}, this order for {order.network}"
     if (invoice.description is None) == (invoice.description_hash is None):
         return "the invoice must have a description or its hash, and not both"
-    if described.startswith(_DESCRIPTION) and described != f"{_DESCRIPTION}{order.id}":
-        return "the invoice was made for another job"
     if invoice.min_final_cltv > MAX_FINAL_CLTV:
         return "the invoice would let its payee hold the payment for weeks"
     return None

@@ -11,9 +11,10 @@ from typing import Final
 import msgspec
 from attrs import frozen
 
+from pylon.core import offers
 from pylon.errors import Malformed, PeerFault
 from pylon.model.event import Event
-from pylon.model.ids import Preimage
+from pylon.model.ids import JobId, Preimage
 from pylon.model.invoice import Invoice
 from pylon.model.job import Encryption
 from pylon.model.money import show_sats
@@ -125,7 +126,8 @@ def _described(receipt: Receipt, invoice: Invoice) -> Claim:
     name = "the invoice names this job"
     if invoice.description is None or not invoice.description.startswith("pylon:"):
         return Claim(name, Verdict.OPEN, "its provider describes invoices otherwise")
-    return _claim(name, invoice.description == f"pylon:{receipt.request.id}")
+    job, provider = JobId(receipt.request.id), receipt.offer.pubkey
+    return _claim(name, offers.misplaced(invoice.description, job, provider) is None)
 
 
 def _delivery(receipt: Receipt) -> list[Claim]:

@@ -19,9 +19,10 @@ from pylon.core.job_machine import (
     SettleHold,
 )
 from pylon.core.mail import AboutJob, Mail
+from pylon.core.offers import description
 from pylon.core.outbox import CASHIER, Entry
 from pylon.errors import BadInvoice, Misconfigured, WalletUnavailable
-from pylon.model.ids import JobId, PaymentHash
+from pylon.model.ids import JobId, PaymentHash, PublicKey
 from pylon.model.job import Job, JobState
 from pylon.model.wallet import Capabilities, InvoiceState, InvoiceStatus, IssuedInvoice
 from pylon.ports.channels import Cell, Hint
@@ -49,6 +50,7 @@ class Cashier:
     wallet: Wallet
     able: Cell[Capabilities]
     preimages: Preimages
+    me: PublicKey
     hint: Hint
     mail: trio.MemorySendChannel[Mail]
     _limit: trio.CapacityLimiter = field(factory=lambda: trio.CapacityLimiter(AT_ONCE), init=False)
@@ -128,7 +130,7 @@ class Cashier:
     async def _make_plain(self, job: JobId, act: MakeInvoice, *, chosen: bool) -> IssuedInvoice:
         return await self.wallet.make_invoice(
             act.amount,
-            description=description(job),
+            description=description(job, self.me),
             expiry_seconds=act.expiry_seconds,
             preimage=self.preimages(job) if chosen else None,
             idempotency_key=job,
@@ -141,7 +143,7 @@ class Cashier:
         made = await self.wallet.make_hold_invoice(
             hash_of(preimage),
             act.amount,
-            description=description(job),
+            description=description(job, self.me),
             expiry_seconds=act.expiry_seconds,
             hold_seconds=hold_seconds,
         )
@@ -172,8 +174,3 @@ def _ending(status: InvoiceStatus) -> News | None:
             return InvoiceClosed(status.payment_hash)
         case InvoiceState.OPEN | InvoiceState.ACCEPTED:
             return None
-
-
-def description(job: JobId) -> str:
-    """Return an invoice's description, which ties it to its job."""
-    return f"pylon:{job}"

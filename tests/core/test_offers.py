@@ -12,6 +12,7 @@ from pylon.core.offers import (
     MAX_FINAL_CLTV,
     MAX_FUTURE_SECONDS,
     Unacceptable,
+    description,
     does_not_open,
     read_answer,
     read_locked_offer,
@@ -142,6 +143,14 @@ def test_an_offer_for_another_job_or_customer_is_refused() -> None:
     assert (
         refusal(invoice={"description": f"pylon:{other}"}) == "the invoice was made for another job"
     )
+
+
+def test_an_invoice_of_another_provider_is_refused() -> None:
+    """Offers are public: it was copied, and its payment would buy an answer nobody waits for."""
+    copied = {"description": description(JOB, BOB)}
+    assert refusal(invoice=copied) == "the invoice is one of another provider"
+    own = evolve(INVOICE, description=description(JOB, ANN))
+    assert isinstance(read_offer(ORDER, FEEDBACK, own, now=NOW, margin=MARGIN), Offer)
 
 
 @pytest.mark.parametrize("status", [FeedbackStatus.PROCESSING, FeedbackStatus.SUCCESS, "tip"])

@@ -123,6 +123,10 @@ def test_every_claim_of_a_true_receipt_holds_and_survives_the_file(receipt: Rece
             "the invoice names this job",
         ),
         (
+            evolve(PREPAID, invoice=an_invoice(description=f"pylon:{JOB}:{'0' * 64}").bolt11),
+            "the invoice names this job",
+        ),
+        (
             evolve(PREPAID, invoice=an_invoice(payment_hash="dd" * 32).bolt11),
             "it was paid: the preimage hashes to the payment hash",
         ),

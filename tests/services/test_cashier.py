@@ -29,6 +29,7 @@ from pylon.model.money import Msat
 from pylon.model.wallet import Capabilities, InvoiceState, InvoiceStatus, IssuedInvoice
 from pylon.ports.channels import Cell, Hint
 from pylon.services.cashier import Cashier
+from pylon.wire.bolt11 import decode
 from pylon.wire.locked import hash_of
 from tests.market.actors import a_paid_job, begun, working
 from tests.market.trouble import Trouble
@@ -38,6 +39,7 @@ JOB = a_paid_job()
 SIGNER = LocalSigner(keys(2))
 OURS = SIGNER.preimage(JOB.id)
 HASH = hash_of(OURS)
+ME = SIGNER.public_key
 PRICE = Msat(12_000)
 MAKE = MakeInvoice(PRICE, 600)
 MAKE_KEYED = MakeInvoice(PRICE, 600, knows_preimage=True)
@@ -64,7 +66,7 @@ async def news_of(
     records: MemoryRecords[Job, JobState] = MemoryRecords()
     await records.save([begun(JOB, Received(), *acts)])
     mail_in, mail = trio.open_memory_channel[Mail](9)
-    cashier = Cashier(records, wallet, Cell(able), SIGNER.preimage, Hint(), mail_in)
+    cashier = Cashier(records, wallet, Cell(able), SIGNER.preimage, ME, Hint(), mail_in)
     told: list[News] = []
     async with working(cashier.run):
         with trio.move_on_after(within):
@@ -96,6 +98,15 @@ async def test_an_invoice_made_again_is_the_same_and_its_preimage_is_known(
     assert (first.preimage, first.payment_hash, first.amount) == (OURS, HASH, PRICE)
     other_wallet = await made_by(act, a_wallet(), able)
     assert other_wallet.payment_hash == HASH, "a lost wallet loses no key"
+
+
+@pytest.mark.parametrize("act", [MAKE, MAKE_KEYED, MAKE_HOLD])
+async def test_an_invoice_says_what_it_is_for_and_whose_it_is(
+    autojump_clock: MockClock, act: Entry
+) -> None:
+    """Signed by our Lightning node, so that nobody else can offer it as its own."""
+    invoice = decode((await made_by(act, a_wallet())).bolt11)
+    assert invoice.description == f"pylon:{JOB.id}:{ME}"
 
 
 async def test_the_preimage_that_a_wallet_tells_is_taken(autojump_clock: MockClock) -> None:

@@ -37,7 +37,7 @@ from tests.market.nodes import (
     shopping,
 )
 from tests.market.trouble import Trouble
-from tests.market.words import a_result, an_error, an_invoice, an_offer, with_tags
+from tests.market.words import PAYEE, a_result, an_error, an_invoice, an_offer, with_tags
 from tests.market.world import STRANGER, open_world
 from tests.nostr import keys
 
@@ -129,6 +129,24 @@ async def test_an_invoice_copied_from_another_offer_is_not_an_offer(
         chosen = await shopper.reaches(order, Chosen)
         assert isinstance(chosen, Chosen)
         assert chosen.others == ()
+
+
+async def test_an_invoice_copied_faster_than_its_owner_is_heard_is_not_an_offer(
+    autojump_clock: MockClock,
+) -> None:
+    """Paid through the copy, the answer would come from a provider that was not chosen."""
+    async with open_world() as world, shopping(await funded(world)) as shopper:
+        order = shopper.home.order(Wish("2+2?"))
+        await shopper.buyer.submit(order)
+        await shopper.reaches(order, Published)
+        owner = keys(PAYEE).public_key
+        invoice = an_invoice(world.now(), description=f"pylon:{order.id}:{owner}")
+        await world.publish(an_offer(order, invoice, by=STRANGER), an_offer(order, invoice))
+        chosen = await shopper.reaches(order, Chosen)
+        assert isinstance(chosen, Chosen)
+        assert (chosen.offer.provider, chosen.others) == (owner, ())
+        (refused,) = shopper.of(OfferRefused)
+        assert "of another provider" in refused.reason
 
 
 async def test_the_result_counts_from_the_provider_that_was_paid_alone(
