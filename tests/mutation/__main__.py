@@ -87,7 +87,9 @@ def main(words: list[str]) -> int:
     """Try the mutants of the modules whose path holds one of the words, or of all."""
     chosen = [path for path in TARGETS if not words or any(word in path for word in words)]
     sources = {path: (ROOT / path).read_text() for path in chosen}
-    for healthy, outcome in _tried([Mutant(path, 0, "as it is", sources[path]) for path in chosen]):
+    for healthy, outcome in _tried(
+        [Mutant(path, 0, "", "as it is", sources[path]) for path in chosen]
+    ):
         if outcome != SURVIVED:
             print(f"{healthy}: its tests fail without any mistake", file=sys.stderr)  # noqa: T201
             return 2

@@ -41,4 +41,6 @@ def write_listing(
 
 def _name(mutant: Mutant) -> str:
     """Name a mutant so that it keeps its name when lines above it come and go."""
-    return f"{Path(mutant.path).stem}: {mutant.what}".replace("|", "\\|").replace("`", "'")
+    return f"{Path(mutant.path).stem}.{mutant.place}: {mutant.what}".replace("|", "\\|").replace(
+        "`", "'"
+    )

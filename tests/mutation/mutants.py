@@ -41,27 +41,28 @@ class Mutant:
 
     path: str
     line: int
+    place: str  # the function or class it is in
     what: str
     text: str = field(repr=False)
 
     def __str__(self) -> str:
-        return f"{self.path}:{self.line} {self.what}"
+        return f"{self.path}:{self.line} {self.place}: {self.what}"
 
 
 def mutants_of(path: str, source: str) -> Iterator[Mutant]:
     """Make every mutant of a module."""
     tree = ast.parse(source)
-    for number, (node, what, change) in enumerate(_changes(tree)):
+    for number, (node, place, what, change) in enumerate(_changes(tree)):
         mutated = _Apply(number, change).visit(copy.deepcopy(_numbered(tree)))
         text = ast.unparse(ast.fix_missing_locations(cast("ast.Module", mutated)))
-        place = node.pattern if isinstance(node, ast.match_case) else node
-        yield Mutant(path, getattr(place, "lineno", 0), what, text)
+        at = node.pattern if isinstance(node, ast.match_case) else node
+        yield Mutant(path, getattr(at, "lineno", 0), place, what, text)
 
 
 def _numbered(tree: ast.Module) -> ast.Module:
     """Mark each node that is to be changed with the numbers of its changes."""
     if not hasattr(tree, "is_numbered"):
-        for number, (node, _, _) in enumerate(_changes(tree)):
+        for number, (node, *_) in enumerate(_changes(tree)):
             node.numbers = (*getattr(node, "numbers", ()), number)  # type: ignore[attr-defined]
         tree.is_numbered = True  # type: ignore[attr-defined]
     return tree
@@ -79,27 +80,29 @@ class _Apply(ast.NodeTransformer):
         return self.generic_visit(node)
 
 
-def _changes(tree: ast.Module) -> Iterator[tuple[ast.AST, str, Change]]:
+def _changes(tree: ast.Module) -> Iterator[tuple[ast.AST, str, str, Change]]:
     for top in tree.body:
         if not _is_policy(top):
-            for node in _decided(top):
+            for place, node in _decided(top, ""):
                 for what, change in _changes_of(node):
-                    yield node, what, change
+                    yield node, place, what, change
 
 
 def _is_policy(top: ast.stmt) -> bool:
     return isinstance(top, ast.Assign | ast.AnnAssign | ast.Import | ast.ImportFrom)
 
 
-def _decided(node: ast.AST) -> Iterator[ast.AST]:
+def _decided(node: ast.AST, place: str) -> Iterator[tuple[str, ast.AST]]:
     """Walk through what decides something: no annotations, decorators or texts."""
-    yield node
+    if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+        place = f"{place}.{node.name}" if place else node.name
+    yield place, node
     for name, value in ast.iter_fields(node):
         if name in ("annotation", "returns", "decorator_list", "type_params"):
             continue
         for child in value if isinstance(value, list) else [value]:
             if isinstance(child, ast.AST) and not _is_text(child):
-                yield from _decided(child)
+                yield from _decided(child, place)
 
 
 def _is_text(node: ast.AST) -> bool:
