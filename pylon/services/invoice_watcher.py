@@ -22,7 +22,7 @@ IN_FLIGHT = 1024  # statuses that may be on their way to the store: more than an
 
 @frozen
 class InvoiceWatcher:
-    """Pass on every change, from where the last run had got to, and first how open invoices stand.
+    """Pass on every change, from where the last run had got to, and how open invoices stand.
 
     The cursor saved lags behind what was passed on, so that a crash repeats statuses that had not
     reached the store; hearing of a payment twice changes nothing. It is one wallet's cursor: for
@@ -39,9 +39,9 @@ class InvoiceWatcher:
         with answers_within():
             cursor = cursor_of(await self.wallet.info())
         after = await self.cursors.load(*cursor) or 0
-        async with self.wallet.watch(after=after) as statuses:
+        async with self.wallet.watch(after=after) as statuses, trio.open_nursery() as nursery:
             task_status.started()
-            await self._look_at_open()
+            nursery.start_soon(self._look_at_open)
             passed: deque[int] = deque()
             async for status in statuses:
                 await self.mail.send(InvoiceChanged(status))

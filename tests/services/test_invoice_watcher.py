@@ -128,7 +128,7 @@ def invoice(number: int) -> IssuedInvoice:
     return IssuedInvoice(f"lnbcrt{number}", hash_, Msat(12_000), NOW, NOW + 600)
 
 
-async def test_every_open_invoice_is_looked_at_first_whatever_the_cursor_says(
+async def test_every_open_invoice_is_looked_at_once_whatever_the_cursor_says(
     autojump_clock: MockClock,
 ) -> None:
     """It was paid, or accepted, while we were down, and the wallet's history is lost."""
@@ -153,4 +153,4 @@ async def test_every_open_invoice_is_looked_at_first_whatever_the_cursor_says(
         till.open[hash_] = InvoiceStatus(hash_, InvoiceState.ACCEPTED, cursor=900 + number)
     heard = await heard_by(till, MemoryCursors(), records)
     assert till.looked_up == hashes
-    assert heard == [900, 901, 902, 903, 1, 2]
+    assert sorted(heard) == [1, 2, 900, 901, 902, 903]
