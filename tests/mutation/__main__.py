@@ -95,7 +95,9 @@ def main(words: list[str]) -> int:
             return 2
     mutants = [m for path in chosen for m in mutants_of(path, sources[path])]
     began, survivors, counts = time.monotonic(), [], defaultdict[str, list[int]](lambda: [0, 0])
-    for mutant, outcome in _tried(mutants):
+    for number, (mutant, outcome) in enumerate(_tried(mutants), start=1):
+        if number % 50 == 0:
+            print(f"{number} of {len(mutants)} tried", flush=True)  # noqa: T201
         counts[mutant.path][0] += 1
         counts[mutant.path][1] += outcome != SURVIVED
         if outcome == SURVIVED:
