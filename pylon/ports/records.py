@@ -146,10 +146,6 @@ class Records(Protocol[F, S]):
         """Count the machines that have not ended and whose state is of a class named in `phases`."""
         ...
 
-    async def open_per_peer(self, peers: Sequence[str]) -> dict[str, int]:
-        """Count each peer's machines that have not ended; peers without any are left out."""
-        ...
-
     async def evidence(self, id_: JobId) -> list[Event]:
         """Return the signed events kept with a machine, in the order they were kept."""
         ...

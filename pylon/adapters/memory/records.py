@@ -100,10 +100,6 @@ class MemoryRecords(Generic[F, S]):
         await trio.lowlevel.checkpoint()
         return sum(type(m.record.state).__name__ in phases for m in self._open())
 
-    async def open_per_peer(self, peers: Sequence[str]) -> dict[str, int]:
-        await trio.lowlevel.checkpoint()
-        return dict(Counter(m.peer for m in self._open() if m.peer in peers))
-
     async def evidence(self, id_: JobId) -> list[Event]:
         await trio.lowlevel.checkpoint()
         machine = self._machines.get(id_)

@@ -90,9 +90,6 @@ class SqliteRecords(Generic[F, S]):
         ((count,),) = await self._database.read(self._sql.open_in, (to_json(phases),))
         return int(count)
 
-    async def open_per_peer(self, peers: Sequence[str]) -> dict[str, int]:
-        return dict(await self._database.read(self._sql.open_per_peer, (to_json(peers),)))
-
     async def evidence(self, id_: JobId) -> list[Event]:
         events = await self._database.read(self._sql.evidence, (id_,))
         return [read_event(event) for (event,) in events]

@@ -36,9 +36,6 @@ class Statements:
     open_in: str = """
         SELECT count(*) FROM {side} INDEXED BY {side}_open
         WHERE final = 0 AND phase IN (SELECT value FROM json_each(?))"""
-    open_per_peer: str = """
-        SELECT peer, count(*) FROM {side}
-        WHERE final = 0 AND peer IN (SELECT value FROM json_each(?)) GROUP BY peer"""
     history: str = """
         SELECT at, phase, words FROM {side}_history
         WHERE n = (SELECT n FROM {side} WHERE id = ?) ORDER BY seq"""

@@ -102,7 +102,6 @@ async def everything(store: Store) -> list[object]:
         await jobs.open_in(("Working", "Settled", "Unheard")),
         [await jobs.in_phases(("Working", "Settled"), since=NOW + n) for n in range(3)],
         [await jobs.count(phase) for phase in ("Working", "Settled", "Unheard")],
-        [await jobs.open_per_peer(peers) for peers in ([], ["alice"], ["", "alice", "bob"])],
         [await jobs.evidence(id_) for id_ in ids],
         await store.earnings.total(),
         await store.earnings.recent(limit=3),

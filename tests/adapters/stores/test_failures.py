@@ -245,7 +245,7 @@ async def test_no_everyday_query_reads_through_a_whole_table(path: Path, codec: 
     table = JOBS.table if codec is JOBS else ORDERS.table
     sql = Statements().on(table)
     everyday = [sql.load, sql.find, sql.due, sql.next_due, sql.outbox, sql.outbox_of]
-    everyday += [sql.unfinished, sql.unfinished_of, sql.recent, sql.open_per_peer, sql.evidence]
+    everyday += [sql.unfinished, sql.unfinished_of, sql.recent, sql.evidence]
     everyday += [sql.known, sql.taken, sql.step, sql.drop, sql.in_phases]
     async with open_database(path) as database:
         for query in everyday:
