@@ -126,6 +126,16 @@ async def test_a_hold_is_made_once_and_for_one_amount(town: SparkTown) -> None:
         )
 
 
+async def test_an_invoice_nobody_has_paid_is_cancelled_in_silence(
+    town: SparkTown, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is asked for again until it expires, for every customer that calls a job off."""
+    await hold(town)
+    caplog.clear()
+    assert (await town.payee.cancel_invoice(HASH)).state is InvoiceState.OPEN
+    assert "cannot cancel" not in caplog.text
+
+
 async def test_a_hold_stays_accepted_when_it_is_cancelled_and_says_so(
     town: SparkTown, caplog: pytest.LogCaptureFixture
 ) -> None:

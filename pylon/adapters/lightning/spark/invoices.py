@@ -82,7 +82,7 @@ class InvoiceDesk:
     async def cancel(self, payment_hash: PaymentHash) -> InvoiceStatus:
         """Say where an invoice stands, for Spark can neither withdraw one nor give a hold back."""
         status = await self._ours(payment_hash)
-        if status.state in (InvoiceState.OPEN, InvoiceState.ACCEPTED):
+        if status.state is InvoiceState.ACCEPTED:
             log.warning(
                 "Spark cannot cancel: %s stays %s until it expires", payment_hash, status.state
             )
