@@ -4,13 +4,15 @@ from typing import TYPE_CHECKING, Any
 
 from pylon.cli.context import AsJson, Context, InContext
 from pylon.cli.exit_codes import ExitCode
-from pylon.cli.output import clean, data, emit, fields, when
+from pylon.cli.following import short
+from pylon.cli.order_view import named
+from pylon.cli.output import clean, data, emit, fields, to_the_second
 
 if TYPE_CHECKING:
     from pylon.core.explain.story import Explanation, Line
     from pylon.model.ids import JobId
 
-SHORT = 8  # characters of a key that are shown
+SHORT = 8  # characters of an id that are shown
 
 
 def explain(job: str, /, *, json: AsJson = False, context: InContext) -> int:
@@ -50,7 +52,7 @@ async def _explain(context: Context, job: str) -> "list[tuple[str, JobId, Explan
 def _as_json(id_: str, told: "Explanation") -> dict[str, Any]:
     return {
         "id": id_,
-        "state": told.state,
+        "state": named(told.state),
         "money": told.money,
         "next": told.next,
         "facts": dict(told.facts),
@@ -62,13 +64,21 @@ def _as_json(id_: str, told: "Explanation") -> dict[str, Any]:
 
 
 def _show(side: str, id_: str, told: "Explanation") -> None:
-    data(f"job {id_[:SHORT]}, {side} here: {told.state.lower()}", style="bold")
-    data(f"\n{told.money}\n{told.next}\n")
+    data(f"job {id_[:SHORT]}, {side} here: {named(told.state)}", style="bold")
+    data(f"\n{fields([('money', told.money), ('next', told.next)])}\n")
     for line in told.timeline:
-        data(f"  {when(line.at)}  {_who(line)}{clean(line.words)}")
-    rows = [(name, clean(value)) for name, value in told.facts]
-    data(f"\n{fields(rows)}")
+        data(f"  {to_the_second(line.at)}  {_who(line)}{clean(line.words)}")
+    data(f"\n{fields([_fact(name, value) for name, value in told.facts])}")
 
 
 def _who(line: "Line") -> str:
-    return "" if line.author is None else f"{line.author[:SHORT]} "
+    return "" if line.author is None else f"{short(line.author)} "
+
+
+def _fact(name: str, value: str) -> tuple[str, str]:
+    """Show people as every other command does; programs are told their keys in hex."""
+    from pylon.model.ids import PublicKey
+    from pylon.wire import entities
+
+    known = name in ("provider", "customer")
+    return name, entities.npub(PublicKey(value)) if known else clean(value)

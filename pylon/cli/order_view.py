@@ -125,7 +125,11 @@ def provider(order: "Order", state: "OrderState") -> "PublicKey | None":
 
 def name(state: "OrderState") -> str:
     """Name a state as the documentation does: published, not-served, done."""
-    letters = type(state).__name__
+    return named(type(state).__name__)
+
+
+def named(letters: str) -> str:
+    """Write the name of a class of states as commands do: NotServed is not-served."""
     return "".join(f"-{c.lower()}" if c.isupper() else c for c in letters).lstrip("-")
 
 

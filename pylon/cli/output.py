@@ -68,6 +68,11 @@ def when(moment: int) -> str:
     return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d %H:%MZ")
 
 
+def to_the_second(at: int) -> str:
+    """Show a moment to the second, where a minute holds many."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+
+
 def fields(rows: Sequence[tuple[str, str]]) -> str:
     """Lay labels and values out, a line each."""
     width = max(len(label) for label, _ in rows) + 2
@@ -118,6 +123,8 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         _write(sys.stdout, "\t".join(cell.translate(_ONE_CELL) for cell in line) + "\n")
 
 
+_GAP = "  "  # between columns
+_LAST_COLUMN = 12  # characters it is given even where there is no room
 _ONE_CELL = {ord("\t"): " ", ord("\n"): " "}
 
 
@@ -233,14 +240,18 @@ def _draw(text: str, style: str, *, stderr: bool) -> None:
 
 
 def _draw_table(lines: list[list[str]]) -> None:
+    from rich.cells import cell_len
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     head, *rows = lines
-    drawn = Table(box=None, header_style="bold", pad_edge=False)
+    *others, last = (max(map(cell_len, column)) for column in zip(*lines, strict=True))
+    needed = sum(others) + len(_GAP) * len(others) + min(last, _LAST_COLUMN)
+    drawn = Table(box=None, header_style="bold", pad_edge=False, padding=(0, len(_GAP), 0, 0))
     for name in head:  # the last column takes what the others leave, and loses nothing of it
         drawn.add_column(name, no_wrap=name != head[-1], overflow="fold")
     for row in rows:
         drawn.add_row(*(Text(cell) for cell in row))
-    Console().print(drawn)
+    # A terminal too narrow for it breaks its lines: an amount that is cut off would be another one.
+    Console(width=max(columns(), needed)).print(drawn, soft_wrap=False)

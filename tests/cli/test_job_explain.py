@@ -9,6 +9,7 @@ from attrs import evolve
 
 from pylon.app.store import open_store
 from pylon.cli.exit_codes import ExitCode
+from pylon.cli.output import to_the_second
 from pylon.model import job as jobs
 from pylon.model.budget import Purpose
 from pylon.model.ids import EventId, JobId
@@ -16,7 +17,7 @@ from pylon.model.order import Paying
 from pylon.ports.records import Change
 from tests.adapters.stores import samples
 from tests.cli.conftest import Pylon
-from tests.cli.orders import OFFER, ORDER
+from tests.cli.orders import NPUB, OFFER, ORDER, SELLER
 
 NOW = samples.NOW
 
@@ -63,6 +64,9 @@ def test_a_payment_under_way_says_where_the_money_is(pylon: Pylon, home: Path) -
     assert "12 sat are being paid; they stay set aside until the wallet says more." in told.out
     assert "the wallet is told to pay: two offers" in told.out
     assert f"set aside for {OFFER.payment_hash[:8]}" in told.out
+    assert "\nnext   The payment goes out" in told.out
+    assert f"{to_the_second(NOW)}  the wallet is told to pay" in told.out
+    assert NPUB in told.out
     assert "24 sat" in told.out
 
 
@@ -73,7 +77,8 @@ def test_both_sides_of_one_job_are_told_to_programs(pylon: Pylon, home: Path) ->
 
     assert told["sold"]["money"] == "12 sat were paid and are owed back to the customer."
     assert told["sold"]["facts"]["why"] == "out of memory"
-    assert told["bought"]["state"] == "Paying"
+    assert told["bought"]["facts"]["provider"] == SELLER
+    assert told["bought"]["state"] == "paying"
     assert told["bought"]["timeline"][0].keys() == {"at", "words", "author", "event"}
 
 

@@ -16,6 +16,7 @@ from pylon.cli import output
 from pylon.cli.exit_codes import ExitCode
 from pylon.cli.output import OutputLost, ReaderGone, clean, data, emit, say, stream, table
 from pylon.errors import Misconfigured
+from tests.cli.conftest import Pylon
 from tests.cli.terminal import terminal
 
 
@@ -181,3 +182,16 @@ def test_a_table_on_a_narrow_terminal_loses_nothing_of_its_last_column(machine: 
 
     assert "NAME" in person.shown
     assert "longname" in re.sub(r"[\s-]", "", person.shown.split("MB")[1])
+
+
+def test_a_table_that_is_too_wide_for_a_terminal_cuts_no_amount_off(
+    pylon: Pylon, machine: Path
+) -> None:
+    assert pylon("init").status == 0
+
+    with terminal("budget", "show", environ={"COLUMNS": "30", "NO_COLOR": "1"}) as person:
+        assert person.end() == 0
+
+    assert "SET ASIDE" in person.shown
+    assert re.search(r"per provider +-", person.shown)
+    assert person.shown.count("10,000 sat") == 2  # the cap for a day, and what is left of it

@@ -122,6 +122,11 @@ def _next(order: Order, state: OrderState, now: int) -> str:
             return f"Offers are collected ({len(offers)} so far) until the best is chosen."
         case Chosen():
             return "Somebody says yes or no to the offer."
+        case Paying(offer=offer) | Unknown(offer=offer) if offer.mode in order_machine.HELD_FIRST:
+            return (
+                "The provider answers and takes what is held, or lets go of it: "
+                f"`pylon job results {order.id[:8]} --wait`."
+            )
         case Reserving() | Paying():
             return "The payment goes out as soon as the order is looked after."
         case Unknown():

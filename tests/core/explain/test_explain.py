@@ -155,6 +155,14 @@ def test_an_answer_that_is_late_is_said_to_be() -> None:
     assert "its time is over" in of_order(paid, now=ORDER.deadline + 1).next
 
 
+def test_money_that_is_held_is_not_said_to_go_out_yet() -> None:
+    for held in (orders.Paying(HELD), orders.Unknown(HELD, NOW)):
+        told = of_order(held).next
+        assert "takes what is held, or lets go of it" in told
+        assert f"`pylon job results {ORDER.id[:8]} --wait`" in told
+    assert "goes out" in of_order(orders.Paying(OFFER)).next
+
+
 def test_a_state_of_a_later_version_is_named_as_it_is() -> None:
     strange = [(NOW, "Frozen", "")]
 
