@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 DAY_SECONDS = 86_400
 WEEK_SECONDS = 7 * DAY_SECONDS
+SHORT = 8  # characters of an id that are shown, as everywhere
 
 
 def earnings(
@@ -87,11 +88,11 @@ def _show_differences(found: "Reconciliation") -> None:
     from pylon.model.money import show_sats
 
     table(
-        ("PAYMENT", "JOB", "RECEIVED", "EARNED", "WHY"),
+        ("JOB", "PAYMENT", "RECEIVED", "EARNED", "WHY"),
         [
             (
-                difference.payment_hash[:12],
-                (difference.job or "")[:12],
+                (difference.job or "-")[:SHORT],
+                difference.payment_hash[:SHORT],
                 show_sats(difference.received),
                 show_sats(difference.earned),
                 difference.words,
@@ -131,17 +132,17 @@ def _show(totals: "dict[str, EarningsTotal]", latest: "list[Earning]") -> None:
 
     names = {"day": "last 24 hours", "week": "last 7 days", "total": "in all"}
     rows = [(names[span], show_sats(t.amount), str(t.jobs)) for span, t in totals.items()]
-    table(("WHEN", "EARNED", "JOBS"), rows)
+    table(("PERIOD", "EARNED", "JOBS"), rows)
     if not latest:
         say("nothing yet; jobs come in over the relays while `pylon run` is running")
         return
     table(
-        ("AT", "EARNED", "JOB", "KIND", "BACKEND"),
+        ("JOB", "WHEN", "EARNED", "KIND", "BACKEND"),
         [
             (
+                earning.job[:SHORT],
                 when(earning.at),
                 show_sats(earning.amount),
-                earning.job[:12],
                 str(earning.kind),
                 earning.backend,
             )

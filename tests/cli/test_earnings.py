@@ -7,6 +7,8 @@ import trio
 
 from pylon.app.store import open_store
 from pylon.cli.exit_codes import ExitCode
+from pylon.cli.output import when
+from pylon.model.money import show_sats
 from tests.adapters.stores import samples
 from tests.cli.conftest import Pylon
 
@@ -60,3 +62,19 @@ def test_where_nothing_was_earned_and_nothing_came_in_they_agree(
 
     assert shown.status == ExitCode.OK
     assert "they agree" in shown.err
+
+
+def test_the_latest_jobs_are_listed_in_the_columns_of_job_list(pylon: Pylon, machine: Path) -> None:
+    assert pylon("init").status == 0
+    earned = samples.earning(1)
+
+    async def count() -> None:
+        async with open_store(machine / ".pylon" / "pylon.db") as store:
+            await store.earnings.credit(earned)
+
+    trio.run(count)
+    lines = [line.split("\t") for line in pylon("earnings").out.splitlines()]
+
+    assert ["PERIOD", "EARNED", "JOBS"] in lines
+    assert ["JOB", "WHEN", "EARNED", "KIND", "BACKEND"] in lines
+    assert lines[-1][:3] == [earned.job[:8], when(earned.at), show_sats(earned.amount)]
