@@ -91,7 +91,7 @@ async def test_user_and_password_are_sent_and_shown_nowhere() -> None:
         (Reply((b"[" * 100_000,)), WalletUnavailable, "another way"),
         (Reply((b"\xff",)), WalletUnavailable, "another way"),
         (Reply((b'{"result": 7}',)), WalletUnavailable, "another way"),
-        (Reply((Cut(),)), WalletUnavailable, "does not answer"),
+        (Reply((Cut(),)), WalletUnavailable, "does not answer at 127.0.0.1:"),
         (error("Lightning not enabled in this wallet"), Misconfigured, "no Lightning"),
         (error("something else"), WalletUnavailable, "something else"),
         (new_error("AssertionError('no')"), WalletUnavailable, "AssertionError('no')"),

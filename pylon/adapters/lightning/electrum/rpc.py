@@ -108,7 +108,10 @@ class Rpc:
             async with reading(response) as parts:
                 status, text = response.status_code, await _body(parts)
         except httpx.HTTPError as exc:
-            raise WalletUnavailable(f"Electrum does not answer ({type(exc).__name__})") from exc
+            at = self._client.base_url.netloc.decode()  # not what opens it: that is in a header
+            raise WalletUnavailable(
+                f"Electrum does not answer at {at} ({type(exc).__name__})"
+            ) from exc
         if status in _REFUSES_US:
             raise Misconfigured("Electrum refuses this user and password")
         if status != httpx.codes.OK:

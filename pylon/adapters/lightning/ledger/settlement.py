@@ -10,7 +10,7 @@ from pylon.adapters.lightning.ledger.invoices import StoredInvoice
 from pylon.adapters.lightning.ledger.payments import StoredPayment
 from pylon.adapters.lightning.ledger.schema import ESCROW, FEES
 from pylon.model.ids import PaymentHash, Preimage
-from pylon.model.money import Msat
+from pylon.model.money import Msat, show_sats
 from pylon.model.wallet import (
     InvoiceState,
     InvoiceStatus,
@@ -157,7 +157,8 @@ def _refusal(db: apsw.Connection, order: PayOrder, invoice: StoredInvoice) -> st
     if invoice.payee == payment.payer:
         return "an invoice of this very wallet"
     if payment.fee > order.max_fee:
-        return f"the fee of {payment.fee} msat is above the limit of {order.max_fee}"
+        fee, limit = show_sats(payment.fee), show_sats(order.max_fee)
+        return f"the fee of {fee} is above the limit of {limit}"
     if balance(db, payment.payer) < payment.amount + payment.fee:
         return "insufficient funds"
     return ""
