@@ -79,8 +79,8 @@ async def test_when_the_provider_fails_after_payment_the_status_is_8_and_it_is_n
     market: Market,
 ) -> None:
     await market.serve()
-    ended = await market.submit(f"Please {REFUSED}.")
-    assert (ended.status, ended.json["state"]) == (8, "disputed")
+    ended = await market.submit(f"Please {REFUSED}.", "--pay", "prepay")
+    assert (ended.status, ended.json["state"]) == (8, "reclaiming")
     assert ended.json["preimage"]
     assert await market.earnings(0) == []
 

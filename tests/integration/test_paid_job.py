@@ -22,6 +22,7 @@ from tests.integration.market import (
 PRICE = 12_000  # msat: what the default prices make of a short question
 FEE = 101  # msat: what the ledger takes for passing that on
 QUESTION = "What is 2+2?"
+PAID_FIRST = ("--pay", "prepay")
 
 
 async def test_both_sides_are_left_with_what_they_bargained_for(market: Market) -> None:
@@ -110,17 +111,20 @@ async def test_an_encrypted_job_shows_neither_question_nor_answer_to_the_relay(
 
 async def test_a_chat_is_asked_and_answered_in_the_shape_of_chats(market: Market) -> None:
     await market.serve()
-    ended = await market.submit(QUESTION, "--kind", "5935", "--model", "llamacpp:tiny")
+    chat = ("--kind", "5935", "--model", "llamacpp:tiny")
+    locked = await market.submit(QUESTION, *chat, "--pay", "locked")
+    assert (locked.status, locked.json["answer"]) == (0, ANSWER)
+    ended = await market.submit(QUESTION, *chat, *PAID_FIRST)
     assert (ended.status, ended.json["kind"], ended.json["answer"]) == (0, 5935, ANSWER)
-    (result,) = await published(market.relay_url, Filter(kinds=(6935,)))
-    assert result.id == ended.json["result"]
+    found = {event.id: event for event in await published(market.relay_url, Filter(kinds=(6935,)))}
+    result = found[ended.json["result"]]
     assert msgspec.json.decode(result.content)["messages"][0]["content"] == ANSWER
 
 
 async def test_an_interrupted_order_goes_on_and_is_picked_up(market: Market) -> None:
     await market.serve()
     buying = await market.start(
-        BUYER, "job", "submit", f"What is 2+2? But {HELD}.", "--auto-pay", "--json"
+        BUYER, "job", "submit", f"What is 2+2? But {HELD}.", "--auto-pay", "--json", *PAID_FIRST
     )
     job = (await market.ordered("paid"))["id"]
     buying.interrupt()
@@ -135,7 +139,7 @@ async def test_an_interrupted_order_goes_on_and_is_picked_up(market: Market) -> 
 async def test_a_second_process_waits_for_the_one_that_drives_the_order(market: Market) -> None:
     await market.serve()
     buying = await market.start(
-        BUYER, "job", "submit", f"What is 2+2? But {HELD}.", "--auto-pay", "--json"
+        BUYER, "job", "submit", f"What is 2+2? But {HELD}.", "--auto-pay", "--json", *PAID_FIRST
     )
     job = (await market.ordered("paid"))["id"]
     waiting = await market.start(BUYER, "job", "results", job, "--wait", "--json")
@@ -158,6 +162,7 @@ async def test_an_answer_that_comes_after_the_deadline_still_counts(market: Mark
         "--timeout",
         "12",
         "--json",
+        *PAID_FIRST,
     )
     await market.ordered("paid")
     await provider.kill()
