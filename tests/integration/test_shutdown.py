@@ -7,7 +7,8 @@ QUESTION = f"What is 2+2? But {HELD}."
 
 
 async def start_a_paid_job(market: Market) -> Process:
-    buying = await market.start(BUYER, "job", "submit", QUESTION, "--auto-pay", "--json")
+    tokens = ("job", "submit", QUESTION, "--auto-pay", "--json", "--pay", "prepay")
+    buying = await market.start(BUYER, *tokens)
     await market.ordered("paid")
     return buying
 
