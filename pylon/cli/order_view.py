@@ -201,10 +201,11 @@ def _under_way(state: "Paying | Unknown", offer: "Offer", price: str) -> str:
 
     if isinstance(state, Unknown) and state.returned is not None:
         return f"{price} came back; the provider may say why"
+    held = "may be held" if isinstance(state, Unknown) else "are held"  # the wallet may not know
     if state.cancelled:
-        return f"called off; {price} are held until the provider lets go of them"
+        return f"called off; {price} {held} until the provider lets go of them"
     if offer.mode in HELD_FIRST:
-        return f"{price} are held until the answer is there, and come back if it never is"
+        return f"{price} {held} until the answer is there, and come back if it never is"
     if isinstance(state, Unknown):
         return f"{price} may or may not be paid, and will not be paid twice; asking the wallet"
     return f"paying {price}"

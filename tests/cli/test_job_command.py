@@ -242,7 +242,7 @@ def test_what_is_held_is_called_off_and_may_take_its_time(
         ran = pylon("job", "cancel", JOB)
 
     assert ran.status == ExitCode.PAYMENT_UNKNOWN
-    assert ran.out.startswith("called off; 12 sat are held until the provider lets go of them")
+    assert ran.out.startswith("called off; 12 sat may be held until the provider lets go of them")
 
 
 def test_nothing_is_owed_where_nothing_went_wrong(pylon: Pylon, home: Path) -> None:

@@ -103,11 +103,11 @@ def test_a_program_is_told_what_was_paid_to_whom_for_what() -> None:
         ),
         (
             orders.Unknown(HELD_OFFER, samples.NOW),
-            f"12 sat are held until the answer is there, and come back if it never is: {PICK_UP}",
+            f"12 sat may be held until the answer is there, and come back if it never is: {PICK_UP}",
         ),
         (
             orders.Unknown(HELD_OFFER, samples.NOW, cancelled=True),
-            f"called off; 12 sat are held until the provider lets go of them: {PICK_UP}",
+            f"called off; 12 sat may be held until the provider lets go of them: {PICK_UP}",
         ),
         (
             orders.Unknown(HELD_OFFER, samples.NOW, returned="cancelled"),

@@ -91,8 +91,9 @@ def _money(state: OrderState) -> str:
         case Reserving():
             return f"{price} and the most the fee may be are being set aside; nothing is paid."
         case Paying() | Unknown() if offer.mode in order_machine.HELD_FIRST:
+            are = "may be" if isinstance(state, Unknown) else "are"
             return (
-                f"{price} are on their way and held: they move when the answer is out, and come "
+                f"{price} {are} on their way and held: they move when the answer is out, and come "
                 "back if it does not. They stay set aside until then."
             )
         case Paying():
