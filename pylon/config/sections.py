@@ -50,7 +50,7 @@ class RelayConfig:
     )
     serve: str = key(
         "auto",
-        "Serve the bundled relay: auto (regtest only, when nothing answers), never or always.",
+        "Serve the bundled relay: auto (on regtest without urls, when nothing answers), never, always.",
         one_of("auto", "never", "always"),
     )
     port: int = key(
