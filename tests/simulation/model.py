@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from random import Random
 
 import trio
-from attrs import define, frozen
+from attrs import define
 
 from pylon.errors import BackendUnavailable, GenerationFailed
 from pylon.model.inference import BackendHealth, Completion, Prompt, Usage
@@ -46,17 +46,28 @@ class Oracle:
         yield Utterance(prompt, failure, self.chance.uniform(0, 3), self.name)
 
 
-@frozen
+@define(eq=False)
 class Utterance:
-    """One generation."""
+    """One generation, in one piece.
+
+    It is no async generator: one that is not iterated to its end is closed whenever garbage is
+    collected, and no seed decides that.
+    """
 
     prompt: Prompt
     failure: str | None
     seconds: float
     backend: str
+    _told: bool = False
 
-    async def __aiter__(self) -> AsyncIterator[str]:
-        yield (await self.completion()).text
+    def __aiter__(self) -> AsyncIterator[str]:
+        return self
+
+    async def __anext__(self) -> str:
+        if self._told:
+            raise StopAsyncIteration
+        self._told = True
+        return (await self.completion()).text
 
     async def completion(self) -> Completion:
         await trio.sleep(self.seconds)
