@@ -75,7 +75,11 @@ def verify(
     """
     from pylon.core import receipt
 
-    read = receipt.read(_bytes_of(file))
+    text = _bytes_of(file)
+    try:
+        read = receipt.read(text)
+    except Malformed as why:
+        raise Malformed(f"{file} is no receipt that can be checked: {why}") from why
     found = receipt.claims(read)
     holds = receipt.holds(found)
     value = {

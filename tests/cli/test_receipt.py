@@ -161,7 +161,11 @@ def test_what_was_not_paid_for_has_no_receipt(pylon: Pylon, machine: Path, buyer
 
 @pytest.mark.parametrize(
     ("content", "words"),
-    [(None, "cannot be read"), (b"{}", "JSON"), (b" " * (4 << 20) + b" ", "too large")],
+    [
+        (None, "cannot be read"),
+        (b"{}", "receipt.json is no receipt that can be checked: "),
+        (b" " * (4 << 20) + b" ", "too large"),
+    ],
 )
 def test_what_is_no_receipt_is_one_line(
     pylon: Pylon, machine: Path, content: bytes | None, words: str
