@@ -111,7 +111,8 @@ async def test_who_picks_a_price_up_where_nobody_can_be_asked_is_told_so(market:
 async def test_an_answer_that_was_left_is_shown_whole_and_in_order(market: Market) -> None:
     market.backend.answer = " ".join(map(str, range(2_000)))
     await market.serve()
-    async with at_terminal(market, "job", "submit", f"Count, {HELD}", "--auto-pay") as person:
+    counting = ("job", "submit", f"Count, {HELD}", "--auto-pay", "--pay", "prepay")
+    async with at_terminal(market, *counting) as person:
         await person.sees("processing")
         person.presses_ctrl_c()
         status, shown = await person.leaves()

@@ -28,6 +28,7 @@ from tests.integration.market import (
 KILLED = -9
 QUESTION = f"What is 2+2? But {HELD}."  # so that no answer overtakes the payment
 KEY = ("--idempotency-key", "once")
+PAID_FIRST = ("--pay", "prepay")  # the other ways to pay are cut off in tests/services
 STORE, LEDGER = "pylon.db", "ledger.db"
 EARNINGS = "SELECT payment_hash FROM earnings"
 
@@ -104,7 +105,7 @@ async def check_one_of_everything(market: Market) -> None:
 
 
 async def start_buying(market: Market, program: Sequence[str] = PYLON) -> Process:
-    tokens = ("job", "submit", QUESTION, "--auto-pay", "--json", *KEY)
+    tokens = ("job", "submit", QUESTION, "--auto-pay", "--json", *KEY, *PAID_FIRST)
     return await market.start(BUYER, *tokens, program=program)
 
 
