@@ -11,6 +11,7 @@ from pylon.model.money import Msat, Network
 from pylon.wire import bolt11
 from pylon.wire.jobs import RefundRequest
 
+FEE_SHARE = 4  # a refund costs at most this part of itself on top
 EXPIRY_MARGIN_SECONDS = 10  # an invoice with less time left is not worth starting to pay
 
 
@@ -41,5 +42,7 @@ def read_refund(request: RefundRequest, terms: RefundTerms, now: int) -> RefundA
     if invoice.min_final_cltv > MAX_FINAL_CLTV:
         raise BadInvoice("the invoice would let its payee hold the payment for weeks")
     most = fee_limit(request.amount, percent=terms.fee_percent, floor=terms.fee_floor)
+    # The customer chooses the route's last hop, and could be paid by its fee for asking often.
+    most = min(most, Msat(request.amount // FEE_SHARE))
     refund = Refund(request.bolt11, invoice.payment_hash, most, invoice.expires_at)
     return RefundAsked(refund, request.amount)

@@ -38,7 +38,7 @@ def asked(says: int = 12_000, *, now: int = NOW, **changes: Any) -> RefundAsked:
 
 def test_a_good_invoice_is_read_with_the_most_that_paying_it_may_cost() -> None:
     text = bolt11.encode(INVOICE, keys(1))
-    refund = Refund(text, INVOICE.payment_hash, from_sats(5), NOW + 600)
+    refund = Refund(text, INVOICE.payment_hash, from_sats(3), NOW + 600)
     assert asked() == RefundAsked(refund, Msat(12_000))
     large = asked(1_000_000_000, amount=Msat(1_000_000_000))
     assert large.refund.max_fee == 10_000_000
