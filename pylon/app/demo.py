@@ -4,7 +4,6 @@ import tempfile
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
-from hashlib import sha256
 from pathlib import Path
 
 import trio
@@ -16,17 +15,13 @@ from pylon.adapters.inference.models import Progress
 from pylon.app.identity import Identity, from_words, new_words
 from pylon.app.node import Opened, Serving, run_node
 from pylon.app.ordering import Desk, open_desk
+from pylon.app.receipts import make_receipt
 from pylon.app.relay import serve_relay
-from pylon.app.store import Store
 from pylon.app.wallet import open_regtest_ledger
 from pylon.config import Config
-from pylon.errors import PeerFault
-from pylon.model.event import Event
-from pylon.model.ids import RelayUrl
+from pylon.core.receipt import Claim, claims
+from pylon.model.ids import JobId, RelayUrl
 from pylon.model.money import Msat, Network, from_sats
-from pylon.model.order import Done, Order
-from pylon.wire import bolt11
-from pylon.wire import event as events
 
 FUNDING = from_sats(10_000)
 WORDS = 12
@@ -42,14 +37,6 @@ class Demo:
     serving: Serving
     funded: Msat
     desk: Desk
-
-
-@frozen
-class Checked:
-    """One claim of a receipt, and whether it holds."""
-
-    claim: str
-    holds: bool
 
 
 @asynccontextmanager
@@ -99,31 +86,10 @@ async def _fund(member: Opened) -> Msat:
     raise AssertionError("the ledger swallows no exception")
 
 
-async def check_receipt(store: Store, order: Order, state: Done) -> list[Checked]:
-    """Check what the evidence of a paid order claims, from the signed events alone."""
-    kept = {event.id: event for event in await store.orders.evidence(order.id)}
-    offer, result = state.offer, kept.get(state.answer.result)
-    if offer is None or state.preimage is None or result is None:
-        return []
-    invoice = bolt11.decode(offer.bolt11)
-    proven = sha256(bytes.fromhex(state.preimage)).hexdigest()
-    signed = [event for event in (order.request, kept.get(offer.feedback), result) if event]
-    return [
-        Checked(
-            "the preimage hashes to the invoice's payment hash", proven == invoice.payment_hash
-        ),
-        Checked("the invoice asks for the amount of the offer", invoice.amount == offer.amount),
-        Checked("request, offer and result carry valid signatures", all(map(_is_signed, signed))),
-        Checked("offer and result are by one provider", result.pubkey == offer.provider),
-    ]
-
-
-def _is_signed(event: Event) -> bool:
-    try:
-        events.check(event)
-    except PeerFault:
-        return False
-    return True
+async def check_receipt(demo: Demo, order: JobId) -> list[Claim]:
+    """Make the receipt of an order, answer and all, and check what it claims."""
+    reader = demo.buyer.identity.signer
+    return claims(await make_receipt(demo.desk.store, order, reader=reader))
 
 
 async def audit(member: Opened) -> list[str]:

@@ -49,7 +49,7 @@ def test_the_demonstration_is_one_paid_job_with_its_proof(
     assert told["answer"].strip()
     assert sha256(bytes.fromhex(told["preimage"])).hexdigest() == invoice.payment_hash
     assert invoice.amount == told["price_msat"] == 12_000
-    assert len(told["checked"]) == 4
+    assert "the answer is the one that was sold" in told["checked"]
     assert all(told["checked"].values())
     assert not (tmp_path / ".pylon").exists()
     assert not (tmp_path / "pylon" / "regtest-ledger.db").exists()
