@@ -15,6 +15,7 @@ from pylon.core.job_machine import (
     Published,
     SettleHold,
     Step,
+    TimePassed,
     Undeliverable,
     WorkFailed,
     advance,
@@ -143,3 +144,9 @@ def test_work_that_fails_gives_back_what_is_held_and_owes_nothing() -> None:
     step = advance(JOB, WORKING, WorkFailed("out of memory"), NOW)
     assert step.state == Failed("out of memory", invoice=OURS)
     assert step.acts[0] == CancelInvoice(OURS)
+
+
+def test_work_that_takes_too_long_gives_back_what_is_held() -> None:
+    step = advance(JOB, WORKING, TimePassed(), WORKING.deadline)
+    assert step.state == Failed("the work took too long", invoice=OURS)
+    assert CancelInvoice(OURS) in step.acts

@@ -46,6 +46,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
     ),
     "pylon/core/order_machine.py": (
         f"{_CORE}/test_order_machine.py",
+        f"{_CORE}/test_order_details.py",
         f"{_CORE}/test_order_life.py",
     ),
     "pylon/core/budget.py": (
