@@ -86,9 +86,9 @@ def launch(
 
 
 def main(tokens: Sequence[str] | None = None) -> None:
-    """Run the command line and end the process with its exit status."""
+    """Run the command line and end with its exit status: the process, if `tokens` are its own."""
     status = run(sys.argv[1:] if tokens is None else tokens)
-    if _WITH_ITS_OWN_THREADS in sys.modules:
+    if tokens is None and _WITH_ITS_OWN_THREADS in sys.modules:
         for stream in (sys.stdout, sys.stderr):
             with suppress(OSError):
                 stream.flush()

@@ -205,7 +205,8 @@ import atexit, sys, types
 sys.modules["breez_sdk_spark"] = types.ModuleType("its threads call into Python at any time")
 atexit.register(print, "winding up")
 from pylon.cli import main
-main({tokens!r})
+sys.argv = ["pylon", *{tokens!r}]
+main()
 """
     ran = subprocess.run(  # noqa: S603 - our own program
         [sys.executable, "-c", script], capture_output=True, text=True, check=False
