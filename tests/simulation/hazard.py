@@ -33,7 +33,7 @@ class Hazard:
     is_calm: Callable[[], bool]
     watch: Callable[[str], None]  # looks after each act
     life: trio.CancelScope = field(factory=trio.CancelScope)
-    _dead: bool = field(default=False, init=False)
+    dead: bool = field(default=False, init=False)
 
     def counts(self, port: str, method: str) -> bool:
         """Say whether a method is an act."""
@@ -41,8 +41,8 @@ class Hazard:
 
     def kill(self, where: str) -> None:
         """End this life at once. Whatever still runs of it acts no more."""
-        if not self._dead:
-            self._dead = True
+        if not self.dead:
+            self.dead = True
             self.chronicle.count("node: killed")
             self.chronicle.note("kill", self.name, where)
             self.life.cancel("kill -9")
@@ -50,7 +50,7 @@ class Hazard:
     async def __call__(self, when: str, what: str) -> None:
         if when == "after":
             self.watch(what)
-        if self._dead:
+        if self.dead:
             await trio.sleep_forever()
         if self.is_calm():
             return

@@ -11,6 +11,7 @@ from attrs import define, field
 from pylon.core.admission import CHAT_KIND
 from pylon.core.ordering import Wish
 from pylon.core.outbox import PUBLISHER, TREASURER
+from pylon.errors import Transient
 from pylon.model.ids import PublicKey
 from pylon.model.money import PayMode
 from pylon.model.order import Chosen, Order
@@ -53,10 +54,14 @@ class Fate:
                 partial(self.watch, home),
             )
             async with trio.open_nursery() as nursery:
-                with hazard.life:
-                    if self.dangers.kill and not self.is_calm():
-                        nursery.start_soon(self._end, hazard)
-                    await life(guarded(home, hazard))
+                try:
+                    with hazard.life:
+                        if self.dangers.kill and not self.is_calm():
+                            nursery.start_soon(self._end, hazard)
+                        await life(guarded(home, hazard))
+                except* Transient:  # nobody hears the last words of what is killed
+                    if not hazard.dead:
+                        raise
                 nursery.cancel_scope.cancel()
             await trio.sleep(0 if self.is_calm() else self.chance.uniform(0.2, DOWN_SECONDS))
 
