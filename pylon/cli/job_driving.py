@@ -119,7 +119,7 @@ def _conclusion(opened: "Opened", order: "Order", state: "OrderState") -> list[s
     pylon = opened.home.command
     words = order_view.in_words(order, state, pylon=pylon)
     if isinstance(state, Done):
-        return [words, f"receipt: {pylon} job status {order.id[: order_view.SHORT]}"]
+        return [words, f"receipt: {pylon} job receipt {order.id[: order_view.SHORT]}"]
     advice = order_view.advice(state, pylon=pylon)
     return [words, advice] if advice else [words]
 

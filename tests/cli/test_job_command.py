@@ -155,7 +155,7 @@ def test_results_are_the_answer_alone_and_what_it_cost_beside_it(pylon: Pylon, h
 
     assert (ran.status, ran.out) == (0, "four\n\nof course\n")
     assert ran.err == (
-        "answered; 12 sat paid, 0.101 sat in fees\nreceipt: pylon job status 00000000\n"
+        "answered; 12 sat paid, 0.101 sat in fees\nreceipt: pylon job receipt 00000000\n"
     )
     assert json.loads(pylon("job", "results", JOB, "--json").out)["answer"] == "four\n\nof course"
 

@@ -12,7 +12,7 @@ from pylon.model.money import show_sats
 from pylon.wire import deletion, jobs
 from pylon.wire import event as events
 from pylon.wire.jobs.refund import STATUS as REFUND
-from pylon.wire.jobs.tags import read_amount, read_locked, read_mode, read_modes
+from pylon.wire.jobs.tags import read_amount, read_locked, read_mode, read_modes, read_msat
 
 MAX_WORDS = 200  # characters of what strangers say that are repeated
 
@@ -91,7 +91,7 @@ def _feedback(event: Event, chosen: str | None) -> str:
         lost = "; not taken" if chosen not in (None, event.id) else ""
         return f"offers for {show_sats(amount)}{f', {mode}' if mode else ''}{taken}{lost}"
     owed = event.tag("refund")
-    promise = f", and promises {owed} msat back" if owed else ""
+    promise = f", and promises {show_sats(read_msat(owed))} back" if owed else ""
     return f"says {status}{f': {text}' if text else ''}{promise}"
 
 

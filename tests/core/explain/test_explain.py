@@ -199,7 +199,7 @@ def test_every_event_of_a_job_is_a_line_with_its_author() -> None:
         "offers for 12 sat, prepay; this offer is taken": told_by(offer, chosen=offer.id),
         "offers for 12 sat, prepay; not taken": told_by(offer, chosen="another"),
         "says error: out of memory": told_by(feedback(FeedbackStatus.ERROR, text="out of memory")),
-        "says error, and promises 12000 msat back": told_by(
+        "says error, and promises 12 sat back": told_by(
             feedback(FeedbackStatus.ERROR, refund=PRICE)
         ),
         "says processing": told_by(feedback(FeedbackStatus.PROCESSING)),
