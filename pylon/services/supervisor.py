@@ -92,9 +92,10 @@ async def _keep_running(
         vitals.running = True
         try:
             return await service(task_status=status)
-        except Exception as error:
-            if not _is_only(error, policy.restart_on):
-                raise
+        except (Exception, BaseExceptionGroup) as error:
+            fatal = _beyond(error, policy.restart_on)
+            if fatal is not None:
+                raise fatal from None  # a failure in the moment of a cancellation ends with it
             healthy = trio.current_time() - began >= policy.healthy_after
             failures = 1 if healthy else failures + 1
             vitals.last_failure = _summary(error)
@@ -108,15 +109,16 @@ async def _keep_running(
         vitals.restarts += 1
 
 
-def _is_only(error: Exception, kind: type[Exception]) -> bool:
-    """Say whether `error`, or every leaf of the group it is, is a `kind`."""
-    if isinstance(error, ExceptionGroup):
-        return error.split(kind)[1] is None
-    return isinstance(error, kind)
+def _beyond(error: BaseException, kind: type[Exception]) -> BaseException | None:
+    """Return what of an error, or of the group it is, is no `kind`."""
+    if isinstance(error, BaseExceptionGroup):
+        rest: BaseException | None = error.split(kind)[1]
+        return rest
+    return None if isinstance(error, kind) else error
 
 
-def _summary(error: Exception) -> str:
+def _summary(error: BaseException) -> str:
     """Put an error, or the leaves of a group, on one line."""
-    if isinstance(error, ExceptionGroup):
+    if isinstance(error, BaseExceptionGroup):
         return "; ".join(_summary(inner) for inner in error.exceptions)
     return str(error) or type(error).__name__

@@ -133,3 +133,38 @@ async def test_vitals_tell_restarts_and_whether_it_runs(
     assert vitals == Vitals("relay", last_failure="wss://a: connection lost")
     await trio.sleep(100)
     assert vitals == Vitals("relay", restarts=2, last_failure="wss://a: connection lost")
+
+
+async def test_a_failure_in_the_moment_of_the_end_does_not_spoil_it(
+    autojump_clock: MockClock,
+) -> None:
+    async def fails_at_the_end() -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            raise RelayLost("wss://a")
+
+    async def service(*, task_status: trio.TaskStatus[None]) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(fails_at_the_end)
+            nursery.start_soon(trio.sleep_forever)
+            task_status.started()
+
+    with trio.move_on_after(1) as scope:
+        await supervise(service, policy(), vitals=Vitals("a"))
+
+    assert scope.cancelled_caught
+    assert trio.current_time() == 1
+
+
+async def test_a_bug_in_the_moment_of_the_end_is_told(autojump_clock: MockClock) -> None:
+    async def fails_at_the_end(*, task_status: trio.TaskStatus[None]) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(trio.sleep_forever)
+            try:
+                await trio.sleep_forever()
+            finally:
+                raise KeyError("a bug")
+
+    with pytest.RaisesGroup(KeyError), trio.move_on_after(1):
+        await supervise(fails_at_the_end, policy(), vitals=Vitals("a"))
