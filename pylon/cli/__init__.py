@@ -1,6 +1,7 @@
 """The `pylon` command: arguments in, exit status out."""
 
 import os
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -88,6 +89,8 @@ def launch(
 def main(tokens: Sequence[str] | None = None) -> None:
     """Run the command line and end with its exit status: the process, if `tokens` are its own."""
     status = run(sys.argv[1:] if tokens is None else tokens)
+    if tokens is None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # there is nothing left to interrupt
     if tokens is None and _WITH_ITS_OWN_THREADS in sys.modules:
         for stream in (sys.stdout, sys.stderr):
             with suppress(OSError):
