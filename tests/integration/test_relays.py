@@ -56,7 +56,14 @@ async def test_a_relay_killed_between_payment_and_answer_delays_the_job_and_lose
     relay = await market.serve_relay(store=store)
     await market.serve()
     buying = await market.start(
-        BUYER, "job", "submit", f"What is 2+2? But {HELD}.", "--auto-pay", "--json"
+        BUYER,
+        "job",
+        "submit",
+        f"What is 2+2? But {HELD}.",
+        "--pay",
+        "prepay",
+        "--auto-pay",
+        "--json",
     )
     await market.ordered("paid")
     await relay.kill()
@@ -70,7 +77,14 @@ async def test_a_relay_killed_between_payment_and_answer_delays_the_job_and_lose
 async def test_a_node_killed_with_its_relay_goes_on_where_it_was(market: Market) -> None:
     provider, _ = await market.serve()
     buying = await market.start(
-        BUYER, "job", "submit", f"What is 2+2? But {HELD}.", "--auto-pay", "--json"
+        BUYER,
+        "job",
+        "submit",
+        f"What is 2+2? But {HELD}.",
+        "--pay",
+        "prepay",
+        "--auto-pay",
+        "--json",
     )
     await market.ordered("paid")
     await provider.kill()
