@@ -118,7 +118,10 @@ async def _read(peer: h11.Connection, stream: trio.SocketStream) -> Request | No
     head: h11.Request | None = None
     body = b""
     while True:
-        event = peer.next_event()
+        try:
+            event = peer.next_event()
+        except h11.RemoteProtocolError:  # it was killed in the middle of asking
+            return None
         match event:
             case h11.NEED_DATA:
                 peer.receive_data(await stream.receive_some())
